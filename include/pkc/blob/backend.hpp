@@ -1,0 +1,51 @@
+// Backend: keeps pairs of a blob and its sidecar text under flat names, and publishes each pair as
+// one.
+#pragma once
+
+#include "pkc/base/bytes.hpp"
+#include "pkc/base/file_system.hpp"
+#include "pkc/base/result.hpp"
+#include "pkc/base/stream.hpp"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pkc::blob {
+
+/// Bytes on their way into the store. Invisible to every reader until publish(). Destruction
+/// discards what was not published. One thread at a time.
+class Upload : public ByteSink {
+ public:
+  /// Makes the bytes written so far and `sidecar` visible under `name`, replacing what was there,
+  /// and returns when both would survive a power loss (as far as the backend's durability setting
+  /// asks for). The caller holds the exclusive lock of the name. After an error the name holds what
+  /// it held before or, if the machine stopped in between, something that is recognisably not a
+  /// whole object.
+  virtual Result<void> publish(std::string_view name, std::string_view sidecar) = 0;
+};
+
+/// Where blobs are kept. Thread-safe; different names never wait for each other. Names are store
+/// keys: 4 or more characters of [0-9A-Za-z]; anything else is a programmer error. Errors of all
+/// calls: io, no_space.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual Result<std::unique_ptr<Upload>> begin_upload() = 0;
+  /// The blob, open for reading; null when its name does not exist. What is open stays readable
+  /// whatever happens to the name.
+  virtual Result<std::unique_ptr<File>> open(std::string_view name) = 0;
+  /// The sidecar text; nothing when there is none. Errors also: too_large above `limit` bytes.
+  virtual Result<std::optional<std::string>> read_sidecar(std::string_view name,
+                                                          ByteCount limit) = 0;
+  /// Takes blob and sidecar out of sight into the quarantine with a note for the operator. The
+  /// caller holds the exclusive lock of the name.
+  virtual Result<void> quarantine(std::string_view name, std::string_view note) = 0;
+  /// Removes what interrupted uploads left behind; returns how many. Only before the first upload.
+  virtual Result<std::size_t> sweep_uploads() = 0;
+};
+
+} // namespace pkc::blob

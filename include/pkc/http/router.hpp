@@ -1,0 +1,45 @@
+// Router: one table from method and path to handler.
+#pragma once
+
+#include "pkc/http/message.hpp"
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pkc::http {
+
+/// Handles one request. May block. Called by many threads at once.
+using Handler = std::function<Response(Request&)>;
+
+/// One row: `pattern` is literal segments and {placeholders} of exactly one non-empty segment, e.g.
+/// "/v1/artifacts/{key}". A GET row also answers HEAD.
+struct Route {
+  Method method = Method::get;
+  std::string_view pattern;
+  Handler handler;
+};
+
+/// Finds the row for a request. Thread-safe once built: add() only before serving.
+///
+/// Placeholders are percent-decoded once; a decoded value may hold any byte, "/" included, so a
+/// handler validates it. Malformed percent-encoding is 400. No row for the path: 404 with a JSON
+/// error. Rows for the path but none for the method: 405 with `Allow` listing every method that has
+/// one (HEAD included where GET is).
+class Router {
+ public:
+  void add(Route route);
+  /// Fills request.parameters and calls the handler; answers 404, 405 and 400 itself.
+  Response dispatch(Request& request) const;
+
+ private:
+  struct Row {
+    Method method;
+    std::vector<std::string> segments; // "" stands for a placeholder
+    Handler handler;
+  };
+  std::vector<Row> rows_;
+};
+
+} // namespace pkc::http

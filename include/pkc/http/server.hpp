@@ -1,0 +1,69 @@
+// Server: listens, reads requests, calls the handler, writes answers.
+#pragma once
+
+#include "pkc/base/bytes.hpp"
+#include "pkc/base/clock.hpp"
+#include "pkc/base/result.hpp"
+#include "pkc/http/router.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pkc::http {
+
+/// Everything that bounds the server. Durations are wall-clock limits for one step.
+struct ServerOptions {
+  std::string bind = "127.0.0.1"; ///< address or host name
+  std::uint16_t port = 8080;      ///< 0: the kernel chooses
+  std::size_t workers_min = 4;
+  std::size_t workers_max = 256;
+  std::size_t connections_max = 10000;
+  ByteCount head_size_max =
+      32 * kKiB; ///< request line and headers together: 431 (414 for the line)
+  std::chrono::milliseconds head_timeout{10'000};  ///< from the first byte to the blank line
+  std::chrono::milliseconds body_timeout{30'000};  ///< without one byte of body
+  std::chrono::milliseconds write_timeout{30'000}; ///< without one byte taken by the client
+  std::chrono::milliseconds idle_timeout{75'000};  ///< between requests
+  std::vector<std::string>
+      trusted_proxies; ///< numeric addresses or CIDR blocks whose X-Forwarded-For counts
+};
+
+/// One finished request, for the access log. Views live during the call.
+struct AccessRecord {
+  std::string_view method;
+  std::string_view target;      ///< path and query as sent; control bytes cannot occur in it
+  int status = 0;               ///< what was sent; 0 when nothing could be sent
+  ByteCount bytes_sent = 0;     ///< of the body
+  ByteCount bytes_received = 0; ///< of the body
+  std::chrono::microseconds duration{};
+  std::string_view client_address;
+  bool aborted = false; ///< the answer could not be completed
+};
+
+/// Called once a request, by the worker that served it, after the answer.
+using AccessLog = std::function<void(const AccessRecord&)>;
+
+/// The HTTP server. Thread-safe. Destruction stops it.
+class Server {
+ public:
+  virtual ~Server() = default;
+
+  /// Binds and begins to accept. Errors: io when the address cannot be bound, with the address in
+  /// the message; invalid_argument for an unusable address or trusted proxy.
+  static Result<std::unique_ptr<Server>> start(ServerOptions options,
+                                               Router router,
+                                               AccessLog access_log);
+
+  /// The port that is listened on.
+  [[nodiscard]] virtual std::uint16_t port() const = 0;
+
+  /// Stops accepting, closes idle connections, waits for requests in flight up to `grace`, then
+  /// cuts them off. Returns true when none had to be cut off. Blocks; idempotent.
+  virtual bool stop(std::chrono::milliseconds grace) = 0;
+};
+
+} // namespace pkc::http

@@ -1,0 +1,74 @@
+// Log: leveled key=value lines for the operator, and the access log.
+#pragma once
+
+#include "pkc/base/result.hpp"
+
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pkc::ops {
+
+/// error: the operator must act; warn: degraded; info: life cycle and access; debug: one line per
+/// interesting event.
+enum class LogLevel {
+  trace,
+  debug,
+  info,
+  warn,
+  error
+};
+
+/// "trace", "debug", "info", "warn", "error"; nothing for any other text.
+std::optional<LogLevel> parse_log_level(std::string_view text);
+
+/// One key=value pair. The value is quoted and escaped when it is printed if it needs to be.
+struct Field {
+  std::string_view key;
+  std::string value;
+
+  Field(std::string_view field_key, std::string_view text) : key(field_key), value(text) {}
+  Field(std::string_view field_key, std::integral auto number)
+      : key(field_key), value(std::to_string(number)) {}
+};
+
+/// Where log lines go. Thread-safe. Never blocks on anything but the output itself and never fails
+/// visibly.
+class Log {
+ public:
+  virtual ~Log() = default;
+
+  [[nodiscard]] virtual bool enabled(LogLevel level) const = 0;
+  /// One line: time, level, message, then the fields. Control bytes are escaped, so no input can
+  /// forge a line.
+  virtual void write(LogLevel level,
+                     std::string_view message,
+                     std::initializer_list<Field> fields) = 0;
+  /// Pushes what is buffered to the output.
+  virtual void flush() = 0;
+
+  void debug(std::string_view message, std::initializer_list<Field> fields = {}) {
+    write(LogLevel::debug, message, fields);
+  }
+  void info(std::string_view message, std::initializer_list<Field> fields = {}) {
+    write(LogLevel::info, message, fields);
+  }
+  void warn(std::string_view message, std::initializer_list<Field> fields = {}) {
+    write(LogLevel::warn, message, fields);
+  }
+  void error(std::string_view message, std::initializer_list<Field> fields = {}) {
+    write(LogLevel::error, message, fields);
+  }
+};
+
+/// A log on standard output that drops lines below `level`.
+std::unique_ptr<Log> make_stdout_log(LogLevel level);
+
+/// A log that drops everything, for tests.
+Log& null_log();
+
+} // namespace pkc::ops

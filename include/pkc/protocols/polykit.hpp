@@ -1,0 +1,27 @@
+// The Polykit protocol: /v1/artifacts/{key}.
+#pragma once
+
+#include "pkc/base/bytes.hpp"
+#include "pkc/base/zstd.hpp"
+#include "pkc/http/router.hpp"
+#include "pkc/ops/log.hpp"
+#include "pkc/store/content_store.hpp"
+
+#include <cstddef>
+
+namespace pkc::protocols {
+
+struct PolykitOptions {
+  ByteCount body_size_max = 1 * kGiB; ///< larger uploads are 413
+  std::size_t artifact_files_max = 1'000'000;
+  ZstdDecodeLimits decode;
+};
+
+/// Adds GET, HEAD and PUT of /v1/artifacts/{key} (wire of the original server 0.2.0, with its
+/// defects repaired). `store` and `log` outlive the router.
+void mount_polykit(http::Router& router,
+                   store::ContentStore& store,
+                   ops::Log& log,
+                   PolykitOptions options);
+
+} // namespace pkc::protocols

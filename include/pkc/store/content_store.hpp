@@ -1,0 +1,106 @@
+// ContentStore: what every protocol talks to. Keys, verification, first-writer-wins.
+#pragma once
+
+#include "pkc/base/bytes.hpp"
+#include "pkc/base/clock.hpp"
+#include "pkc/base/digest.hpp"
+#include "pkc/base/result.hpp"
+#include "pkc/base/stream.hpp"
+#include "pkc/blob/backend.hpp"
+#include "pkc/ops/log.hpp"
+#include "pkc/ops/metrics.hpp"
+#include "pkc/store/key.hpp"
+#include "pkc/store/sidecar.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace pkc::store {
+
+/// When stored bytes are hashed again on their way out. `first`: the first time each object is read
+/// after start, and whenever its file has changed since.
+enum class VerifyReads {
+  first,
+  always,
+  never
+};
+
+struct StoreOptions {
+  VerifyReads verify_reads = VerifyReads::first;
+  /// Objects up to this size are verified before they are answered for, so that a bad one is a
+  /// plain miss; larger ones while they stream.
+  ByteCount verify_ahead_max = 4 * kMiB;
+  /// How many objects' facts are remembered; about 200 bytes each.
+  std::size_t entry_cache_max = 100'000;
+};
+
+/// An object opened for reading. Its bytes stay readable whatever happens to the key meanwhile.
+struct StoredObject {
+  Sidecar sidecar;
+  std::shared_ptr<File> file;
+  /// The bytes are known to match the digest: any part of `file` may be sent as it is. Otherwise
+  /// only verified_body() may leave the server.
+  bool verified = false;
+  FileStat identity; ///< of `file` when it was opened
+};
+
+/// What commit() did.
+enum class CommitOutcome {
+  stored,
+  exists
+};
+
+/// Facts that the protocol gives with an object.
+struct ObjectFacts {
+  std::uint64_t created_at = 0; ///< the client's own time, Unix seconds
+};
+
+/// One object being written. Destroyed without commit() it leaves nothing. One thread at a time.
+class ObjectWriter : public ByteSink {
+ public:
+  [[nodiscard]] virtual ByteCount size() const = 0;
+  /// Publishes. `exists`: somebody else's object is visible under the key and stays; ours is
+  /// discarded. Errors: io, no_space; then nothing of ours is visible.
+  virtual Result<CommitOutcome> commit(const ObjectFacts& facts) = 0;
+};
+
+/// The store of one write-once space. Thread-safe.
+///
+/// An object is *visible* when its blob exists, its sidecar parses, names the key and agrees on the
+/// size, and (up to verify_ahead_max) the bytes match the digest. Anything else is a miss, and the
+/// next writer replaces it. An object whose bytes are wrong goes to the quarantine and is counted
+/// (`polykit_cache_corrupt_objects_total`).
+///
+/// After a crash every key holds its old object, the new one, or is a miss; commit() returned means
+/// the new one.
+class ContentStore {
+ public:
+  virtual ~ContentStore() = default;
+
+  /// Null when the key is not visible. Never fails for a damaged object (that is a miss). Errors:
+  /// io, when the disk itself cannot be read.
+  virtual Result<std::unique_ptr<StoredObject>> open(const Key& key) = 0;
+
+  /// The whole of an object that is not yet verified, hashed while it is read; the last piece (up
+  /// to 64 KiB) is given only after the digest was right. A wrong one fails with corrupt, and the
+  /// object is quarantined.
+  virtual std::unique_ptr<ByteSource> verified_body(const Key& key, const StoredObject& object) = 0;
+
+  /// Verifies an object now, by reading it (for range requests). False when it was bad; it is
+  /// quarantined then.
+  virtual Result<bool> verify(const Key& key, StoredObject& object) = 0;
+
+  /// Begins an object. Errors: io, no_space.
+  virtual Result<std::unique_ptr<ObjectWriter>> put(const Key& key) = 0;
+};
+
+/// All references outlive the store.
+std::unique_ptr<ContentStore> make_content_store(blob::Backend& backend,
+                                                 const Clock& clock,
+                                                 ops::Log& log,
+                                                 ops::Metrics& metrics,
+                                                 StoreOptions options);
+
+} // namespace pkc::store
