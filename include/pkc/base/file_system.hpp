@@ -31,7 +31,8 @@ struct FileStat {
 /// An open file. One thread at a time; closed on destruction.
 class File : public ByteSink {
  public:
-  /// Reads up to buffer.size() bytes at `offset`; less only at the end of the file.
+  /// Reads up to buffer.size() bytes at `offset`; less only at the end of the file. Errors also:
+  /// corrupt when the medium cannot give the bytes back (EIO).
   virtual Result<std::size_t> read_at(ByteCount offset, MutableByteSpan buffer) = 0;
   /// Appends all of `bytes` (files opened with create() only).
   Result<void> write(ByteSpan bytes) override = 0;

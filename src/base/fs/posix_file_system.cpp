@@ -1,0 +1,262 @@
+// All system calls for files: EINTR, partial transfers and what each errno means.
+#include "pkc/base/file_system.hpp"
+#include "pkc/base/unique_handle.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+namespace pkc {
+
+namespace {
+
+/// Repeats a call that fails with -1 while a signal interrupts it.
+template <typename Call>
+auto retry_interrupted(Call call) {
+  auto result = call();
+  while (result == -1 && errno == EINTR) {
+    result = call();
+  }
+  return result;
+}
+
+FileStat to_file_stat(const struct stat& raw) {
+  constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
+  return FileStat{.is_directory = S_ISDIR(raw.st_mode),
+                  .size = static_cast<ByteCount>(raw.st_size),
+                  .inode = raw.st_ino,
+                  .mtime_ns = raw.st_mtim.tv_sec * kNanosecondsPerSecond + raw.st_mtim.tv_nsec,
+                  .ctime_ns = raw.st_ctim.tv_sec * kNanosecondsPerSecond + raw.st_ctim.tv_nsec};
+}
+
+class PosixFile final : public File {
+ public:
+  explicit PosixFile(UniqueFd fd) : fd_(std::move(fd)) {}
+
+  Result<std::size_t> read_at(ByteCount offset, MutableByteSpan buffer) override {
+    std::size_t done = 0;
+    while (done < buffer.size()) {
+      const ssize_t count = retry_interrupted([&] {
+        return ::pread(fd_.get(),
+                       buffer.data() + done,
+                       buffer.size() - done,
+                       static_cast<off_t>(offset + done));
+      });
+      if (count < 0) {
+        const int error_number = errno;
+        // EIO: the medium has lost the bytes, which is damage of this object and not of the server.
+        return error_number == EIO ? fail(Errc::corrupt, "read: unreadable sector")
+                                   : fail_errno(error_number, "read");
+      }
+      if (count == 0) {
+        break;
+      }
+      done += static_cast<std::size_t>(count);
+    }
+    return done;
+  }
+
+  Result<void> write(ByteSpan bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t count =
+          retry_interrupted([&] { return ::write(fd_.get(), bytes.data(), bytes.size()); });
+      if (count < 0) {
+        return fail_errno(errno, "write");
+      }
+      bytes = bytes.subspan(static_cast<std::size_t>(count));
+    }
+    return {};
+  }
+
+  Result<void> sync() override {
+    // After a failed fsync the kernel may have dropped the pages: never retried, the upload fails.
+    if (::fdatasync(fd_.get()) != 0) {
+      return fail_errno(errno, "fdatasync");
+    }
+    return {};
+  }
+
+  Result<FileStat> stat() override {
+    struct stat raw{};
+    if (::fstat(fd_.get(), &raw) != 0) {
+      return fail_errno(errno, "fstat");
+    }
+    return to_file_stat(raw);
+  }
+
+  [[nodiscard]] int descriptor() const override { return fd_.get(); }
+
+ private:
+  UniqueFd fd_;
+};
+
+struct DirTraits {
+  using Type = DIR*;
+  static constexpr Type kInvalid = nullptr;
+  static void close(DIR* dir) noexcept { ::closedir(dir); }
+};
+
+/// A name below something that is not a directory does not exist either.
+bool is_absent(int error_number) {
+  return error_number == ENOENT || error_number == ENOTDIR;
+}
+
+class PosixFileSystem final : public FileSystem {
+ public:
+  Result<std::unique_ptr<File>> open(const std::string& path) override {
+    // O_NONBLOCK: a FIFO put where a blob should be must not hang us; it does nothing to regular
+    // files.
+    UniqueFd fd(retry_interrupted(
+        [&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); }));
+    if (!fd) {
+      const int error_number = errno;
+      // ELOOP: a symbolic link, which is never ours.
+      if (is_absent(error_number) || error_number == ELOOP) {
+        return nullptr;
+      }
+      return fail_errno(error_number, "open " + path);
+    }
+    struct stat raw{};
+    if (::fstat(fd.get(), &raw) != 0) {
+      return fail_errno(errno, "fstat " + path);
+    }
+    if (!S_ISREG(raw.st_mode)) {
+      return nullptr;
+    }
+    return std::make_unique<PosixFile>(std::move(fd));
+  }
+
+  Result<std::unique_ptr<File>> create(const std::string& path) override {
+    UniqueFd fd(retry_interrupted(
+        [&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }));
+    if (!fd) {
+      return fail_errno(errno, "create " + path);
+    }
+    return std::make_unique<PosixFile>(std::move(fd));
+  }
+
+  Result<void> rename(const std::string& from, const std::string& to) override {
+    if (std::rename(from.c_str(), to.c_str()) != 0) {
+      return fail_errno(errno, "rename " + from + " to " + to);
+    }
+    return {};
+  }
+
+  Result<bool> remove(const std::string& path) override {
+    if (std::remove(path.c_str()) != 0) {
+      const int error_number = errno;
+      if (is_absent(error_number)) {
+        return false;
+      }
+      return fail_errno(error_number, "remove " + path);
+    }
+    return true;
+  }
+
+  Result<std::optional<FileStat>> stat(const std::string& path) override {
+    struct stat raw{};
+    if (::lstat(path.c_str(), &raw) != 0) {
+      const int error_number = errno;
+      if (is_absent(error_number)) {
+        return std::nullopt;
+      }
+      return fail_errno(error_number, "stat " + path);
+    }
+    return to_file_stat(raw);
+  }
+
+  Result<bool> make_directory(const std::string& path) override {
+    if (::mkdir(path.c_str(), 0777) == 0) {
+      return true;
+    }
+    const int error_number = errno;
+    struct stat raw{};
+    // stat and not lstat: an operator may put a symbolic link to a larger disk where the storage
+    // directory is.
+    if (error_number == EEXIST && ::stat(path.c_str(), &raw) == 0 && S_ISDIR(raw.st_mode)) {
+      return false;
+    }
+    return fail_errno(error_number, "create directory " + path);
+  }
+
+  Result<std::optional<std::vector<DirectoryEntry>>> list(const std::string& path) override {
+    const UniqueHandle<DirTraits> dir(::opendir(path.c_str()));
+    if (!dir) {
+      const int error_number = errno;
+      if (is_absent(error_number)) {
+        return std::nullopt;
+      }
+      return fail_errno(error_number, "list " + path);
+    }
+    std::vector<DirectoryEntry> entries;
+    while (true) {
+      errno = 0;
+      const dirent* entry =
+          ::readdir(dir.get()); // NOLINT(concurrency-mt-unsafe): own DIR, glibc's is safe then
+      if (entry == nullptr) {
+        if (const int error_number = errno; error_number != 0) {
+          return fail_errno(error_number, "list " + path);
+        }
+        return entries;
+      }
+      const std::string_view name(static_cast<const char*>(entry->d_name));
+      if (name == "." || name == "..") {
+        continue;
+      }
+      entries.push_back({std::string(name), is_directory(path, *entry)});
+    }
+  }
+
+  Result<void> sync_directory(const std::string& path) override {
+    const UniqueFd fd(retry_interrupted(
+        [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+    if (!fd) {
+      return fail_errno(errno, "open directory " + path);
+    }
+    if (::fsync(fd.get()) != 0) {
+      return fail_errno(errno, "fsync directory " + path);
+    }
+    return {};
+  }
+
+  Result<std::unique_ptr<File>> try_lock(const std::string& path) override {
+    UniqueFd fd(retry_interrupted(
+        [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666); }));
+    if (!fd) {
+      return fail_errno(errno, "open " + path);
+    }
+    if (retry_interrupted([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) {
+      const int error_number = errno;
+      if (error_number == EWOULDBLOCK) {
+        return nullptr;
+      }
+      return fail_errno(error_number, "lock " + path);
+    }
+    return std::make_unique<PosixFile>(std::move(fd));
+  }
+
+ private:
+  /// Some file systems give no type with the entry.
+  static bool is_directory(const std::string& parent, const dirent& entry) {
+    if (entry.d_type != DT_UNKNOWN) {
+      return entry.d_type == DT_DIR;
+    }
+    struct stat raw{};
+    const std::string path = parent + "/" + static_cast<const char*>(entry.d_name);
+    return ::lstat(path.c_str(), &raw) == 0 && S_ISDIR(raw.st_mode);
+  }
+};
+
+} // namespace
+
+FileSystem& posix_file_system() {
+  static PosixFileSystem file_system;
+  return file_system;
+}
+
+} // namespace pkc
