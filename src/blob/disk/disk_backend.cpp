@@ -1,0 +1,274 @@
+#include "pkc/base/assert.hpp"
+#include "pkc/base/guarded.hpp"
+#include "pkc/blob/disk.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <unordered_set>
+#include <utility>
+
+namespace pkc::blob {
+
+namespace {
+
+constexpr std::string_view kTempSuffix = ".tmp";
+
+/// A file in tmp/ that goes away with its owner unless it was renamed.
+class TempFile {
+ public:
+  static Result<TempFile> create(FileSystem& file_system, std::string path) {
+    TRY_ASSIGN(auto file, file_system.create(path));
+    return TempFile(file_system, std::move(path), std::move(file));
+  }
+  TempFile(const TempFile&) = delete;
+  TempFile& operator=(const TempFile&) = delete;
+  TempFile(TempFile&&) = default;
+  TempFile& operator=(TempFile&&) = delete;
+  ~TempFile() {
+    if (file_) {
+      // A failure leaves the file for the sweep at the next start; there is nobody to tell.
+      [[maybe_unused]] const auto ignored = file_system_.remove(path_);
+    }
+  }
+
+  [[nodiscard]] File& file() { return *file_; }
+
+  Result<void> rename_to(const std::string& target) {
+    TRY(file_system_.rename(path_, target));
+    file_.reset();
+    return {};
+  }
+
+ private:
+  TempFile(FileSystem& file_system, std::string path, std::unique_ptr<File> file)
+      : file_system_(file_system), path_(std::move(path)), file_(std::move(file)) {}
+  FileSystem& file_system_;
+  std::string path_;
+  std::unique_ptr<File> file_; // null once renamed
+};
+
+/// The directories of one name.
+struct Shard {
+  std::string outer; // <root>/aa
+  std::string inner; // <root>/aa/bb
+};
+
+class DiskBackend final : public Backend {
+ public:
+  DiskBackend(FileSystem& file_system, DiskOptions options, std::unique_ptr<File> lock)
+      : file_system_(file_system), options_(std::move(options)), lock_(std::move(lock)) {}
+
+  Result<std::unique_ptr<Upload>> begin_upload() override;
+  Result<std::unique_ptr<File>> open(std::string_view name) override {
+    return file_system_.open(blob_path(name));
+  }
+  Result<std::optional<std::string>> read_sidecar(std::string_view name, ByteCount limit) override;
+  Result<void> quarantine(std::string_view name, std::string_view note) override;
+  Result<std::size_t> sweep_uploads() override;
+
+  Result<void> publish(TempFile& blob, std::string_view name, std::string_view sidecar);
+
+ private:
+  [[nodiscard]] Shard shard(std::string_view name) const;
+  [[nodiscard]] std::string blob_path(std::string_view name) const;
+  [[nodiscard]] std::string sidecar_path(std::string_view name) const;
+  [[nodiscard]] std::string temp_directory() const { return options_.root + "/tmp"; }
+  [[nodiscard]] std::string quarantine_directory() const { return options_.root + "/quarantine"; }
+  Result<TempFile> make_temp();
+  Result<void> prepare_shard(const Shard& shard);
+  Result<void> rename_pair(TempFile& blob, TempFile& sidecar, std::string_view name);
+  Result<std::string> free_quarantine_stem(std::string_view name);
+
+  FileSystem& file_system_;
+  DiskOptions options_;
+  std::unique_ptr<File> lock_;
+  std::atomic<std::uint64_t> next_temp_{0};
+  /// Inner shard directories whose names are known to be on stable storage since this start.
+  Guarded<std::unordered_set<std::string>> prepared_shards_;
+};
+
+class DiskUpload final : public Upload {
+ public:
+  DiskUpload(DiskBackend& backend, TempFile blob) : backend_(backend), blob_(std::move(blob)) {}
+
+  Result<void> write(ByteSpan bytes) override { return blob_.file().write(bytes); }
+  Result<void> publish(std::string_view name, std::string_view sidecar) override {
+    return backend_.publish(blob_, name, sidecar);
+  }
+
+ private:
+  DiskBackend& backend_;
+  TempFile blob_;
+};
+
+Shard DiskBackend::shard(std::string_view name) const {
+  PKC_ASSERT(name.size() >= 4);
+  PKC_ASSERT(std::ranges::all_of(name, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  }));
+  Shard result;
+  result.outer = options_.root + '/';
+  result.outer += name.substr(0, 2);
+  result.inner = result.outer + '/';
+  result.inner += name.substr(2, 2);
+  return result;
+}
+
+std::string DiskBackend::blob_path(std::string_view name) const {
+  return shard(name).inner.append("/").append(name).append(".zst");
+}
+
+std::string DiskBackend::sidecar_path(std::string_view name) const {
+  return shard(name).inner.append("/").append(name).append(".json");
+}
+
+Result<TempFile> DiskBackend::make_temp() {
+  // The sweep at start emptied the directory and the lock keeps others out, so a counter is unique.
+  const std::string path =
+      temp_directory() + '/' + std::to_string(next_temp_.fetch_add(1)) + std::string(kTempSuffix);
+  auto temp = TempFile::create(file_system_, path);
+  if (!temp && temp.error().code == Errc::io) {
+    // Somebody may have emptied the storage directory under us; one second try with the folder made
+    // anew.
+    TRY(file_system_.make_directory(temp_directory()));
+    return TempFile::create(file_system_, path);
+  }
+  return temp;
+}
+
+Result<std::unique_ptr<Upload>> DiskBackend::begin_upload() {
+  TRY_ASSIGN(auto temp, make_temp());
+  return std::make_unique<DiskUpload>(*this, std::move(temp));
+}
+
+Result<std::optional<std::string>> DiskBackend::read_sidecar(std::string_view name,
+                                                             ByteCount limit) {
+  TRY_ASSIGN(const auto file, file_system_.open(sidecar_path(name)));
+  if (!file) {
+    return std::nullopt;
+  }
+  TRY_ASSIGN(const FileStat stat, file->stat());
+  if (stat.size > limit) {
+    return fail(Errc::too_large, "sidecar of " + std::to_string(stat.size) + " bytes");
+  }
+  std::string text(stat.size, '\0');
+  TRY_ASSIGN(const std::size_t count, file->read_at(0, std::as_writable_bytes(std::span(text))));
+  text.resize(count);
+  return text;
+}
+
+Result<void> DiskBackend::prepare_shard(const Shard& shard) {
+  if (prepared_shards_.lock()->contains(shard.inner)) {
+    return {};
+  }
+  TRY(file_system_.make_directory(shard.outer));
+  TRY(file_system_.make_directory(shard.inner));
+  if (options_.durability == Durability::full) {
+    // Also when they existed: the process that made them may have died, or a sibling thread be just
+    // before its sync.
+    TRY(file_system_.sync_directory(shard.outer));
+    TRY(file_system_.sync_directory(options_.root));
+  }
+  prepared_shards_.lock()->insert(shard.inner);
+  return {};
+}
+
+Result<void> DiskBackend::rename_pair(TempFile& blob, TempFile& sidecar, std::string_view name) {
+  const std::string sidecar_target = sidecar_path(name);
+  TRY(sidecar.rename_to(sidecar_target));
+  if (auto renamed = blob.rename_to(blob_path(name)); !renamed) {
+    [[maybe_unused]] const auto ignored = file_system_.remove(sidecar_target);
+    return renamed;
+  }
+  return {};
+}
+
+Result<void> DiskBackend::publish(TempFile& blob,
+                                  std::string_view name,
+                                  std::string_view sidecar_text) {
+  const bool sync_contents = options_.durability != Durability::none;
+  if (sync_contents) {
+    TRY(blob.file().sync());
+  }
+  TRY_ASSIGN(auto sidecar, make_temp());
+  TRY(sidecar.file().write(as_bytes(sidecar_text)));
+  if (sync_contents) {
+    TRY(sidecar.file().sync());
+  }
+
+  const Shard target = shard(name);
+  TRY(prepare_shard(target));
+  if (auto renamed = rename_pair(blob, sidecar, name); !renamed) {
+    // Forget the shard: should its folder have been deleted by hand, the next upload makes it
+    // again.
+    prepared_shards_.lock()->erase(target.inner);
+    return renamed;
+  }
+  if (options_.durability == Durability::full) {
+    if (auto synced = file_system_.sync_directory(target.inner); !synced) {
+      // Not durable, so it must not be seen either: the caller reports a failure.
+      [[maybe_unused]] const auto no_blob = file_system_.remove(blob_path(name));
+      [[maybe_unused]] const auto no_sidecar = file_system_.remove(sidecar_path(name));
+      return synced;
+    }
+  }
+  return {};
+}
+
+Result<std::string> DiskBackend::free_quarantine_stem(std::string_view name) {
+  TRY(file_system_.make_directory(quarantine_directory()));
+  for (std::uint64_t n = 1;; ++n) {
+    std::string stem = quarantine_directory() + '/' + std::string(name) + '.' + std::to_string(n);
+    TRY_ASSIGN(const auto taken, file_system_.stat(stem + ".zst"));
+    if (!taken) {
+      return stem;
+    }
+  }
+}
+
+Result<void> DiskBackend::quarantine(std::string_view name, std::string_view note) {
+  TRY_ASSIGN(const std::string stem, free_quarantine_stem(name));
+  // The blob first: without it nothing is visible. No sync: if a power loss undoes this, the next
+  // read finds it again.
+  TRY(file_system_.rename(blob_path(name), stem + ".zst"));
+  TRY_ASSIGN(const auto sidecar, file_system_.stat(sidecar_path(name)));
+  if (sidecar) {
+    TRY(file_system_.rename(sidecar_path(name), stem + ".json"));
+  }
+  // An earlier note of this number may be left from a half-done quarantine.
+  TRY(file_system_.remove(stem + ".txt"));
+  TRY_ASSIGN(const auto file, file_system_.create(stem + ".txt"));
+  return file->write(as_bytes(note));
+}
+
+Result<std::size_t> DiskBackend::sweep_uploads() {
+  TRY_ASSIGN(const auto entries, file_system_.list(temp_directory()));
+  std::size_t swept = 0;
+  if (!entries) {
+    return swept;
+  }
+  for (const DirectoryEntry& entry : *entries) {
+    if (!entry.is_directory && entry.name.ends_with(kTempSuffix)) {
+      TRY_ASSIGN(const bool removed, file_system_.remove(temp_directory() + '/' + entry.name));
+      swept += removed ? 1 : 0;
+    }
+  }
+  return swept;
+}
+
+} // namespace
+
+Result<std::unique_ptr<Backend>> make_disk_backend(FileSystem& file_system, DiskOptions options) {
+  while (options.root.size() > 1 && options.root.ends_with('/')) {
+    options.root.pop_back();
+  }
+  TRY(file_system.make_directory(options.root));
+  TRY_ASSIGN(auto lock, file_system.try_lock(options.root + "/lock"));
+  if (!lock) {
+    return fail(Errc::unavailable, "another polykit-cache process uses " + options.root);
+  }
+  TRY(file_system.make_directory(options.root + "/tmp"));
+  return std::make_unique<DiskBackend>(file_system, std::move(options), std::move(lock));
+}
+
+} // namespace pkc::blob
