@@ -33,7 +33,7 @@ class Guarded {
 
  private:
   std::mutex mutex_;
-  T data_{};
+  T data_ = T();
 };
 
 } // namespace pkc

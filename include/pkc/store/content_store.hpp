@@ -38,7 +38,7 @@ struct StoreOptions {
 
 /// An object opened for reading. Its bytes stay readable whatever happens to the key meanwhile.
 struct StoredObject {
-  Sidecar sidecar;
+  std::shared_ptr<const Sidecar> sidecar;
   std::shared_ptr<File> file;
   /// The bytes are known to match the digest: any part of `file` may be sent as it is. Otherwise
   /// only verified_body() may leave the server.

@@ -1,0 +1,265 @@
+#include "pkc/store/content_store.hpp"
+
+#include "entry_cache.hpp"
+#include "verification.hpp"
+
+#include "pkc/base/assert.hpp"
+#include "pkc/locks/key_locks.hpp"
+
+#include <utility>
+
+namespace pkc::store {
+
+namespace {
+
+using locks::KeyLocks;
+
+class LocalContentStore final : public ContentStore {
+ public:
+  LocalContentStore(blob::Backend& backend,
+                    const Clock& clock,
+                    ops::Log& log,
+                    ops::Metrics& metrics,
+                    StoreOptions options)
+      : backend_(backend),
+        clock_(clock),
+        log_(log),
+        options_(options),
+        entries_(options.entry_cache_max),
+        corrupt_objects_(metrics.counter("polykit_cache_corrupt_objects_total",
+                                         "Stored objects whose bytes did not match their digest.")),
+        stored_objects_(
+            metrics.counter("polykit_cache_stored_objects_total", "Objects committed.")) {}
+
+  Result<std::unique_ptr<StoredObject>> open(const Key& key) override;
+  std::unique_ptr<ByteSource> verified_body(const Key& key, const StoredObject& object) override;
+  Result<bool> verify(const Key& key, StoredObject& object) override;
+  Result<std::unique_ptr<ObjectWriter>> put(const Key& key) override;
+
+  Result<CommitOutcome> commit(const Key& key, blob::Upload& upload, Sidecar sidecar);
+
+ private:
+  enum class Locked {
+    no,
+    yes
+  };
+
+  Result<std::unique_ptr<StoredObject>> open_pair(const Key& key, Locked locked);
+  [[nodiscard]] std::unique_ptr<StoredObject> remembered(const Key& key,
+                                                         std::shared_ptr<File> file,
+                                                         const FileStat& identity);
+  Result<std::unique_ptr<StoredObject>> read_pair(const Key& key,
+                                                  std::shared_ptr<File> file,
+                                                  const FileStat& identity);
+  Result<bool> check(const Key& key, StoredObject& object, Locked locked);
+  void settle(const Key& key, const StoredObject& object, bool good, Locked locked);
+  void quarantine_under_lock(const Key& key, const StoredObject& object);
+
+  blob::Backend& backend_;
+  const Clock& clock_;
+  ops::Log& log_;
+  StoreOptions options_;
+  KeyLocks locks_;
+  EntryCache entries_;
+  ops::Counter& corrupt_objects_;
+  ops::Counter& stored_objects_;
+};
+
+class LocalObjectWriter final : public ObjectWriter {
+ public:
+  LocalObjectWriter(LocalContentStore& store, Key key, std::unique_ptr<blob::Upload> upload)
+      : store_(store), key_(std::move(key)), upload_(std::move(upload)) {}
+
+  Result<void> write(ByteSpan bytes) override {
+    hasher_.update(bytes);
+    size_ += bytes.size();
+    return upload_->write(bytes);
+  }
+
+  [[nodiscard]] ByteCount size() const override { return size_; }
+
+  Result<CommitOutcome> commit(const ObjectFacts& facts) override {
+    PKC_ASSERT(upload_ != nullptr);
+    const auto upload = std::move(upload_);
+    return store_.commit(key_,
+                         *upload,
+                         Sidecar{.hash = hasher_.finish(),
+                                 .size = size_,
+                                 .created_at = facts.created_at,
+                                 .key = key_.id(),
+                                 .stored_at = std::nullopt});
+  }
+
+ private:
+  LocalContentStore& store_;
+  Key key_;
+  std::unique_ptr<blob::Upload> upload_; // null after commit
+  Sha256Hasher hasher_;
+  ByteCount size_ = 0;
+};
+
+Result<std::unique_ptr<StoredObject>> LocalContentStore::open(const Key& key) {
+  TRY_ASSIGN(auto object, open_pair(key, Locked::no));
+  if (!object) {
+    return nullptr;
+  }
+  TRY_ASSIGN(const bool visible, check(key, *object, Locked::no));
+  return visible ? std::move(object) : nullptr;
+}
+
+/// The pair of blob and sidecar, if it is whole by name, key and size; the bytes are not looked at.
+Result<std::unique_ptr<StoredObject>> LocalContentStore::open_pair(const Key& key, Locked locked) {
+  {
+    // The usual case takes no lock: a remembered sidecar belongs to exactly this inode, so the pair
+    // cannot be mixed.
+    TRY_ASSIGN(std::shared_ptr<File> file, backend_.open(key.id()));
+    if (!file) {
+      return nullptr;
+    }
+    TRY_ASSIGN(const FileStat identity, file->stat());
+    if (auto object = remembered(key, file, identity)) {
+      return object;
+    }
+    if (locked == Locked::yes) {
+      return read_pair(key, std::move(file), identity);
+    }
+  }
+  // Under the shared lock no writer stands between the two renames, so blob and sidecar are of one
+  // upload.
+  const auto held = locks_.acquire(key.id(), KeyLocks::Mode::shared);
+  return open_pair(key, Locked::yes);
+}
+
+std::unique_ptr<StoredObject> LocalContentStore::remembered(const Key& key,
+                                                            std::shared_ptr<File> file,
+                                                            const FileStat& identity) {
+  auto entry = entries_.find(key.id(), identity);
+  if (!entry) {
+    return nullptr;
+  }
+  const bool verified = entry->verified && options_.verify_reads != VerifyReads::always;
+  return std::make_unique<StoredObject>(
+      StoredObject{std::move(entry->sidecar), std::move(file), verified, identity});
+}
+
+Result<std::unique_ptr<StoredObject>> LocalContentStore::read_pair(const Key& key,
+                                                                   std::shared_ptr<File> file,
+                                                                   const FileStat& identity) {
+  const auto text = backend_.read_sidecar(key.id(), kSidecarSizeMax);
+  if (!text && text.error().code != Errc::corrupt && text.error().code != Errc::too_large) {
+    return std::unexpected(text.error());
+  }
+  if (!text || !*text) {
+    return nullptr;
+  }
+  auto sidecar = parse_sidecar(**text);
+  if (!sidecar || sidecar->key != key.id() || sidecar->size != identity.size) {
+    log_.debug("sidecar does not describe its blob", {{"key", key.id()}});
+    return nullptr;
+  }
+  const bool verified = options_.verify_reads == VerifyReads::never;
+  auto facts = std::make_shared<const Sidecar>(*std::move(sidecar));
+  entries_.put(key.id(), Entry{facts, identity, verified});
+  return std::make_unique<StoredObject>(
+      StoredObject{std::move(facts), std::move(file), verified, identity});
+}
+
+/// Looks at the bytes of an object that is small enough to be verified before it is answered for.
+/// False: it was bad.
+Result<bool> LocalContentStore::check(const Key& key, StoredObject& object, Locked locked) {
+  if (object.verified || object.sidecar->size > options_.verify_ahead_max) {
+    return true;
+  }
+  TRY_ASSIGN(object.verified, bytes_match(object));
+  settle(key, object, object.verified, locked);
+  return object.verified;
+}
+
+/// Acts on what hashing an object showed.
+void LocalContentStore::settle(const Key& key,
+                               const StoredObject& object,
+                               bool good,
+                               Locked locked) {
+  if (good) {
+    entries_.put(key.id(), Entry{object.sidecar, object.identity, true});
+    return;
+  }
+  entries_.erase(key.id());
+  if (locked == Locked::yes) {
+    quarantine_under_lock(key, object);
+    return;
+  }
+  const auto held = locks_.acquire(key.id(), KeyLocks::Mode::exclusive);
+  quarantine_under_lock(key, object);
+}
+
+void LocalContentStore::quarantine_under_lock(const Key& key, const StoredObject& object) {
+  // Others may have read the same bad file and been faster, or a writer may have put a good one in
+  // its place.
+  const auto file = backend_.open(key.id());
+  if (!file || !*file) {
+    return;
+  }
+  const auto identity = (*file)->stat();
+  if (!identity || identity->inode != object.identity.inode) {
+    return;
+  }
+  corrupt_objects_.add();
+  const std::string note = "bytes do not match the digest " + object.sidecar->hash.hex() + "\n";
+  if (const auto moved = backend_.quarantine(key.id(), note); !moved) {
+    log_.error("corrupt object could not be quarantined; it stays a miss",
+               {{"key", key.id()}, {"reason", moved.error().message}});
+    return;
+  }
+  log_.warn("corrupt object quarantined", {{"key", key.id()}, {"size", object.sidecar->size}});
+}
+
+std::unique_ptr<ByteSource> LocalContentStore::verified_body(const Key& key,
+                                                             const StoredObject& object) {
+  return std::make_unique<VerifyingSource>(
+      object, [this, key, object](bool good) { settle(key, object, good, Locked::no); });
+}
+
+Result<bool> LocalContentStore::verify(const Key& key, StoredObject& object) {
+  if (!object.verified) {
+    TRY_ASSIGN(object.verified, bytes_match(object));
+    settle(key, object, object.verified, Locked::no);
+  }
+  return object.verified;
+}
+
+Result<std::unique_ptr<ObjectWriter>> LocalContentStore::put(const Key& key) {
+  TRY_ASSIGN(auto upload, backend_.begin_upload());
+  return std::make_unique<LocalObjectWriter>(*this, key, std::move(upload));
+}
+
+Result<CommitOutcome> LocalContentStore::commit(const Key& key,
+                                                blob::Upload& upload,
+                                                Sidecar sidecar) {
+  sidecar.stored_at = clock_.wall_now();
+  const std::string text = format_sidecar(sidecar);
+  const auto held = locks_.acquire(key.id(), KeyLocks::Mode::exclusive);
+  TRY_ASSIGN(const auto existing, open_pair(key, Locked::yes));
+  if (existing) {
+    TRY_ASSIGN(const bool visible, check(key, *existing, Locked::yes));
+    if (visible) {
+      return CommitOutcome::exists;
+    }
+  }
+  TRY(upload.publish(key.id(), text));
+  // Not remembered as verified: the first read hashes what the disk really holds.
+  stored_objects_.add();
+  return CommitOutcome::stored;
+}
+
+} // namespace
+
+std::unique_ptr<ContentStore> make_content_store(blob::Backend& backend,
+                                                 const Clock& clock,
+                                                 ops::Log& log,
+                                                 ops::Metrics& metrics,
+                                                 StoreOptions options) {
+  return std::make_unique<LocalContentStore>(backend, clock, log, metrics, options);
+}
+
+} // namespace pkc::store

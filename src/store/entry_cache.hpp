@@ -1,0 +1,57 @@
+// EntryCache: remembers what is known of recently used objects, in bounded memory.
+#pragma once
+
+#include "pkc/base/file_system.hpp"
+#include "pkc/base/guarded.hpp"
+#include "pkc/store/sidecar.hpp"
+
+#include <array>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace pkc::store {
+
+/// What a sidecar said, and whether the bytes were hashed since: true of the file with exactly this
+/// identity.
+struct Entry {
+  std::shared_ptr<const Sidecar> sidecar;
+  FileStat identity;
+  bool verified = false;
+};
+
+/// Least recently used objects leave first. Thread-safe; sharded, so that readers of different keys
+/// rarely meet. An entry is only a memory of one file: whoever asks brings the identity of the file
+/// that is there now.
+class EntryCache {
+ public:
+  /// About `entries_max` objects in all; 0 remembers nothing.
+  explicit EntryCache(std::size_t entries_max);
+
+  /// The entry of `key` if it is about the file with this identity.
+  [[nodiscard]] std::optional<Entry> find(std::string_view key, const FileStat& identity);
+  void put(const std::string& key, Entry entry);
+  void erase(std::string_view key);
+
+ private:
+  struct Item {
+    std::string key;
+    Entry entry;
+  };
+  struct Shard {
+    std::list<Item> recent;                                                 // front: used last
+    std::unordered_map<std::string_view, std::list<Item>::iterator> by_key; // views into recent
+  };
+  static constexpr std::size_t kShards = 16;
+
+  [[nodiscard]] Guarded<Shard>& shard(std::string_view key);
+
+  std::size_t shard_entries_max_;
+  std::array<Guarded<Shard>, kShards> shards_;
+};
+
+} // namespace pkc::store
