@@ -1,4 +1,4 @@
-// Metrics: named counters and gauges with bounded labels, and their Prometheus text form.
+// Metrics: named counters with bounded labels, and their Prometheus text form.
 #pragma once
 
 #include "pkc/base/guarded.hpp"
