@@ -67,7 +67,11 @@ Result<Sidecar> parse_sidecar(std::string_view text) {
   if (!hash || !size || !created_at || !key) {
     return fail(Errc::corrupt, "sidecar lacks hash, size, created_at or cache_key_hash");
   }
-  Sidecar sidecar{.hash = *hash, .size = *size, .created_at = *created_at, .key = std::move(*key)};
+  Sidecar sidecar{.hash = *hash,
+                  .size = *size,
+                  .created_at = *created_at,
+                  .key = std::move(*key),
+                  .stored_at = std::nullopt};
   if (const auto stored_at = member<std::uint64_t>(document, "stored_at")) {
     // Beyond this (the year 9999) no HTTP date can show it.
     constexpr std::uint64_t kLatest = 253'402'300'799;
