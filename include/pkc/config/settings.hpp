@@ -1,0 +1,135 @@
+// Settings: everything an operator can decide, and where each decision came from.
+#pragma once
+
+#include "pkc/base/bytes.hpp"
+#include "pkc/base/file_system.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace pkc::config {
+
+enum class LogLevel {
+  trace,
+  debug,
+  info,
+  warn,
+  error
+};
+
+/// How much an acknowledged upload survives.
+enum class Durability {
+  none,
+  file,
+  full
+};
+
+/// When stored bytes are checked on their way out.
+enum class VerifyReads {
+  first,
+  always,
+  never
+};
+
+/// The settings, typed and within their ranges. The table in src/config/settings.cpp says what each
+/// is for and what its default is; an object made without load_settings() or default_settings()
+/// holds zeros.
+struct Settings {
+  std::string config_file; ///< empty: none
+
+  std::string storage_dir;
+  Durability durability{};
+  VerifyReads verify_reads{};
+  ByteCount verify_ahead_max = 0;
+  std::size_t entry_cache_max = 0;
+
+  std::string bind;
+  std::uint16_t port = 0; ///< 0: the kernel chooses
+  std::vector<std::string> trusted_proxies;
+  std::size_t max_connections = 0;
+  std::size_t workers_min = 0;
+  std::size_t workers_max = 0;
+
+  ByteCount max_size = 0;
+  ByteCount max_decoded_size = 0;
+  std::uint64_t max_decode_ratio = 0; ///< 0: no limit
+  std::size_t max_artifact_files = 0;
+  ByteCount max_head_size = 0;
+
+  std::chrono::milliseconds head_timeout{};
+  std::chrono::milliseconds body_timeout{};
+  std::chrono::milliseconds write_timeout{};
+  std::chrono::milliseconds idle_timeout{};
+  std::chrono::milliseconds shutdown_grace{};
+
+  LogLevel log_level{};
+  bool access_log = false;
+};
+
+/// Which source decided a value. A later one beats an earlier one.
+enum class OriginKind {
+  initial,
+  file,
+  environment,
+  flag
+};
+
+/// Where a value came from.
+struct Origin {
+  OriginKind kind = OriginKind::initial;
+  std::string place; ///< "server.yaml:12", "POLYKIT_CACHE_PORT", "--port"; empty for a default
+
+  /// "default", "file server.yaml:12", "environment POLYKIT_CACHE_PORT", "flag --port".
+  [[nodiscard]] std::string text() const;
+};
+
+/// A name as its source spells it (a flag without its dashes), and the text given with it.
+using Assignment = std::pair<std::string, std::string>;
+
+/// A settings file, read. Its extension (.yaml, .yml, .toml, .json) tells the format.
+struct ConfigFile {
+  std::string path;
+  std::string text;
+};
+
+/// Files larger than this are refused.
+constexpr ByteCount kConfigFileSizeMax = 1 * kMiB;
+
+/// Everything that settings are made from.
+struct Sources {
+  std::vector<Assignment> flags;
+  /// The whole environment; names without our prefix are skipped.
+  std::vector<Assignment> environment;
+  std::optional<ConfigFile> file;
+};
+
+/// Settings and, in the order of the table, where each came from.
+struct LoadedSettings {
+  Settings settings;
+  std::vector<std::pair<std::string_view, Origin>> origins; ///< by flag name; names live for ever
+};
+
+/// Sentences for the operator, each beginning with the place it is about.
+using Problems = std::vector<std::string>;
+
+/// Pure: flags beat environment beats file beats default. Every value of every source is checked,
+/// also one that another source overrides. Problems are unknown names (with the nearest known one),
+/// duplicates, wrong types, values out of range, values that contradict each other, and a file that
+/// is no valid YAML, TOML or JSON: all of them, up to a hundred.
+std::expected<LoadedSettings, Problems> load_settings(const Sources& sources);
+
+/// The same, with the file that the flag --config or its variable names, if any. Blocks on reading
+/// it.
+std::expected<LoadedSettings, Problems> load_settings(Sources sources, FileSystem& file_system);
+
+/// What the server runs with when nothing is set.
+Settings default_settings();
+
+} // namespace pkc::config
