@@ -28,6 +28,7 @@ add_custom_target(pkc_version_header
   COMMAND "${CMAKE_COMMAND}" "-DPKC_SOURCE_DIR=${PROJECT_SOURCE_DIR}" "-DPKC_VERSION=${PROJECT_VERSION}"
     "-DPKC_VERSION_HEADER=${PKC_VERSION_HEADER}" -P "${CMAKE_CURRENT_LIST_FILE}"
   BYPRODUCTS "${PKC_VERSION_HEADER}"
+  COMMENT "Looking up the commit"
   VERBATIM)
 add_library(pkc_version INTERFACE)
 target_include_directories(pkc_version INTERFACE "${PROJECT_BINARY_DIR}/generated")
