@@ -1,53 +1,136 @@
-// Zstandard decoding as a ByteSink adapter.
+// Zstandard decoding as a ByteSink adapter, and the contexts it borrows.
 #pragma once
 
 #include "pkc/base/bytes.hpp"
+#include "pkc/base/guarded.hpp"
 #include "pkc/base/result.hpp"
 #include "pkc/base/stream.hpp"
 #include "pkc/base/unique_handle.hpp"
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 struct ZSTD_DCtx_s;
 
 namespace pkc {
 
+/// What a decoder refuses. A bomb may cost the CPU time of its limits, but no memory: only the part
+/// of the window that is really decoded into is ever touched.
 struct ZstdDecodeLimits {
   int window_log_max = 27; ///< frames that ask for more are refused (2^27 = 128 MiB)
   ByteCount decoded_size_max = 16 * kGiB;
-  /// Decoded bytes per compressed byte beyond `ratio_free_size`; 0: no limit. Bounds what a bomb
-  /// can touch of its window.
+  /// Once more than `ratio_free_size` is decoded, the most decoded bytes per compressed byte; 0: no
+  /// limit.
   std::uint64_t ratio_max = 2048;
   ByteCount ratio_free_size = 16 * kMiB;
 };
 
-/// Decodes what is written to it and writes the content to `target`. Accepts any sequence of
-/// frames: concatenated, skippable, with or without checksum and content size. One thread at a
-/// time. Holds at most the window the frame asks for plus fixed buffers.
-///
-/// Errors of write(): invalid_argument for anything that is not zstd or asks for a larger window or
-/// a dictionary; too_large beyond the limits; and whatever `target` returns.
-class ZstdDecoder : public ByteSink {
+struct ZstdPoolOptions {
+  std::size_t idle_max = 16;             ///< contexts kept for reuse
+  ByteCount idle_context_max = 9 * kMiB; ///< one that grew beyond this (a window of 8 MiB) is freed
+  ByteCount idle_total_max = 32 * kMiB;  ///< what all kept contexts may hold together
+  ByteCount large_window_min = 8 * kMiB; ///< windows above this draw on the budget
+  ByteCount window_budget = 512 * kMiB;  ///< of all large windows in flight
+};
+
+/// Decoding contexts for many threads: a new one costs a millisecond of page faults per upload, a
+/// reused one nothing. Also bounds the memory that large windows take together. Thread-safe.
+/// Outlives its decoders.
+class ZstdContextPool {
  public:
-  /// `target` outlives the decoder.
-  ZstdDecoder(ByteSink& target, ZstdDecodeLimits limits);
-  Result<void> write(ByteSpan bytes) override;
-  /// Call once at the end of the input. Errors: invalid_argument when a frame is incomplete or
-  /// nothing came at all.
-  Result<void> finish();
+  explicit ZstdContextPool(ZstdPoolOptions options = {});
+
+  struct Usage {
+    std::size_t idle_contexts = 0;
+    ByteCount idle_bytes = 0;
+    ByteCount reserved_bytes = 0; ///< of the window budget
+  };
+  [[nodiscard]] Usage usage();
 
  private:
+  friend class ZstdDecoder;
+
   struct ContextTraits {
     using Type = ZSTD_DCtx_s*;
     static constexpr Type kInvalid = nullptr;
     static void close(Type context) noexcept;
   };
+  struct Context {
+    UniqueHandle<ContextTraits> handle;
+    std::unique_ptr<std::byte[]> output;
+    ByteCount size = 0;
+  };
+  struct State {
+    std::vector<Context> idle;
+    ByteCount idle_bytes = 0;
+    ByteCount reserved = 0;
+  };
+
+  /// Ready for a first frame. Errors: unavailable when there is no memory.
+  Result<Context> acquire(int window_log_max);
+  void release(Context context);
+  /// Errors: unavailable when the budget is exhausted.
+  Result<void> reserve(ByteCount size);
+  void unreserve(ByteCount size);
+
+  const ZstdPoolOptions options_;
+  Guarded<State> state_;
+};
+
+/// Decodes what is written to it and writes the content to `target`. Accepts any sequence of
+/// frames: concatenated, skippable, with or without checksum and content size. Legacy (before 1.0)
+/// frames and dictionaries are refused. One thread at a time. Holds at most the window the frame
+/// asks for plus fixed buffers.
+///
+/// Errors of write(): invalid_argument for anything that is not zstd or asks for a larger window or
+/// a dictionary; too_large beyond the limits; unavailable when the pool's budget for large windows
+/// is exhausted; and whatever `target` returns. Each comes with the write that makes it certain.
+class ZstdDecoder : public ByteSink {
+ public:
+  /// `target` and `pool` outlive the decoder.
+  ZstdDecoder(ByteSink& target, ZstdContextPool& pool, ZstdDecodeLimits limits);
+  ZstdDecoder(const ZstdDecoder&) = delete;
+  ZstdDecoder& operator=(const ZstdDecoder&) = delete;
+  ZstdDecoder(ZstdDecoder&&) = delete;
+  ZstdDecoder& operator=(ZstdDecoder&&) = delete;
+  ~ZstdDecoder();
+
+  Result<void> write(ByteSpan bytes) override;
+  /// Call once at the end of the input. Errors: invalid_argument when a frame is incomplete or
+  /// nothing came at all.
+  Result<void> finish();
+
+  [[nodiscard]] ByteCount decoded_size() const { return decoded_; }
+
+ private:
+  enum class State {
+    frame_header,
+    skippable,
+    blocks
+  };
+  /// The longest header of a frame: magic, descriptor, window, dictionary id, content size.
+  static constexpr std::size_t kFrameHeaderMax = 18;
+
+  Result<std::size_t> take_header(ByteSpan bytes);
+  Result<void> begin_frame(ByteSpan header);
+  Result<void> reserve_window(ByteCount size);
+  Result<std::size_t> take_blocks(ByteSpan bytes);
+  Result<void> forward(std::size_t produced);
+
   ByteSink& target_;
-  ZstdDecodeLimits limits_;
-  UniqueHandle<ContextTraits> context_;
+  ZstdContextPool& pool_;
+  const ZstdDecodeLimits limits_;
+  ZstdContextPool::Context context_;
+  ByteCount reserved_ = 0;
+  State state_ = State::frame_header;
+  std::array<std::byte, kFrameHeaderMax> header_{};
+  std::size_t header_size_ = 0;
+  ByteCount skip_ = 0; ///< of a skippable frame, still to come
   ByteCount compressed_ = 0;
   ByteCount decoded_ = 0;
-  bool inside_frame_ = false;
 };
 
 } // namespace pkc
