@@ -41,6 +41,10 @@ void put_and_note(StoreFixture& fixture,
   if (outcome && *outcome == CommitOutcome::stored) {
     promises.stored[key.id()] = content;
   }
+  if (!outcome) {
+    const auto found = fixture.get(key);
+    CHECK((!found || !*found || key == kOld));
+  }
 }
 
 /// A server's life: start, a hit, two uploads, a duplicate, a hit. Any of it may fail; nothing of
