@@ -5,7 +5,10 @@
 
 namespace pkc::app {
 
-/// Runs until SIGTERM or SIGINT; returns the exit status.
+/// Starts the server and runs it until SIGTERM or SIGINT; then lets requests in flight finish
+/// within settings.shutdown_grace. A second signal ends it at once. Returns the exit status: 0
+/// after a signal, 1 when it could not start (the reason is logged). Call it from the main thread,
+/// before any other thread exists, and once.
 int run_server(const config::Settings& settings);
 
 } // namespace pkc::app

@@ -5,6 +5,7 @@
 #include "pkc/base/zstd.hpp"
 #include "pkc/http/router.hpp"
 #include "pkc/ops/log.hpp"
+#include "pkc/ops/metrics.hpp"
 #include "pkc/store/content_store.hpp"
 
 #include <cstddef>
@@ -17,11 +18,12 @@ struct PolykitOptions {
   ZstdDecodeLimits decode;
 };
 
-/// Adds GET, HEAD and PUT of /v1/artifacts/{key} (wire of the original server 0.2.0, with its
-/// defects repaired). `store` and `log` outlive the router.
+/// Adds GET, HEAD and PUT of /v1/artifacts/{key}: the wire of the original server 0.2.0 with its
+/// defects repaired, and conditional and range requests on top. All references outlive the router.
 void mount_polykit(http::Router& router,
                    store::ContentStore& store,
                    ops::Log& log,
-                   PolykitOptions options);
+                   ops::Metrics& metrics,
+                   const PolykitOptions& options);
 
 } // namespace pkc::protocols

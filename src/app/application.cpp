@@ -1,0 +1,204 @@
+#include "pkc/app/application.hpp"
+
+#include "signals.hpp"
+
+#include "pkc/base/clock.hpp"
+#include "pkc/base/file_system.hpp"
+#include "pkc/blob/disk.hpp"
+#include "pkc/http/server.hpp"
+#include "pkc/ops/log.hpp"
+#include "pkc/ops/metrics.hpp"
+#include "pkc/protocols/admin.hpp"
+#include "pkc/protocols/polykit.hpp"
+#include "pkc/store/content_store.hpp"
+#include "pkc/version.hpp"
+
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <thread>
+#include <utility>
+
+namespace pkc::app {
+
+namespace {
+
+ops::LogLevel to_ops(config::LogLevel level) {
+  switch (level) {
+    case config::LogLevel::trace:
+      return ops::LogLevel::trace;
+    case config::LogLevel::debug:
+      return ops::LogLevel::debug;
+    case config::LogLevel::info:
+      return ops::LogLevel::info;
+    case config::LogLevel::warn:
+      return ops::LogLevel::warn;
+    case config::LogLevel::error:
+      return ops::LogLevel::error;
+  }
+  std::unreachable();
+}
+
+blob::DiskOptions disk_options(const config::Settings& settings) {
+  const auto durability = [&] {
+    switch (settings.durability) {
+      case config::Durability::none:
+        return blob::Durability::none;
+      case config::Durability::file:
+        return blob::Durability::file;
+      case config::Durability::full:
+        return blob::Durability::full;
+    }
+    std::unreachable();
+  };
+  return {.root = settings.storage_dir, .durability = durability()};
+}
+
+store::StoreOptions store_options(const config::Settings& settings) {
+  const auto verify_reads = [&] {
+    switch (settings.verify_reads) {
+      case config::VerifyReads::first:
+        return store::VerifyReads::first;
+      case config::VerifyReads::always:
+        return store::VerifyReads::always;
+      case config::VerifyReads::never:
+        return store::VerifyReads::never;
+    }
+    std::unreachable();
+  };
+  return {.verify_reads = verify_reads(),
+          .verify_ahead_max = settings.verify_ahead_max,
+          .entry_cache_max = settings.entry_cache_max};
+}
+
+protocols::PolykitOptions polykit_options(const config::Settings& settings) {
+  protocols::PolykitOptions options;
+  options.body_size_max = settings.max_size;
+  options.artifact_files_max = settings.max_artifact_files;
+  options.decode.decoded_size_max = settings.max_decoded_size;
+  options.decode.ratio_max = settings.max_decode_ratio;
+  return options;
+}
+
+http::ServerOptions server_options(const config::Settings& settings) {
+  return {.bind = settings.bind,
+          .port = settings.port,
+          .workers_min = settings.workers_min,
+          .workers_max = settings.workers_max,
+          .connections_max = settings.max_connections,
+          .head_size_max = settings.max_head_size,
+          .head_timeout = settings.head_timeout,
+          .body_timeout = settings.body_timeout,
+          .write_timeout = settings.write_timeout,
+          .idle_timeout = settings.idle_timeout,
+          .trusted_proxies = settings.trusted_proxies};
+}
+
+http::AccessLog access_log(const config::Settings& settings, ops::Log& log) {
+  if (!settings.access_log || !log.enabled(ops::LogLevel::info)) {
+    return {};
+  }
+  return [&log](const http::AccessRecord& record) {
+    log.info("request",
+             {{"method", record.method},
+              {"path", record.target},
+              {"status", record.status},
+              {"bytes", record.bytes_sent},
+              {"received", record.bytes_received},
+              {"duration_us", record.duration.count()},
+              {"client", record.client_address},
+              {"outcome", record.aborted ? "aborted" : "complete"}});
+  };
+}
+
+/// A connection is a descriptor, so the soft limit of 1024 that most systems start with is raised
+/// to the hard one.
+void raise_descriptor_limit(ops::Log& log) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return;
+  }
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    log.warn("the limit of open files could not be raised", {{"errno", errno}});
+  }
+}
+
+/// Blocks until the server has stopped after the first signal.
+Result<void> run_until_signal(http::Server& server,
+                              Signals& signals,
+                              std::chrono::milliseconds grace,
+                              ops::Log& log) {
+  TRY(signals.wait(-1));
+  log.info("shutting down", {{"grace", format_duration(grace)}});
+  const UniqueFd stopped(::eventfd(0, EFD_CLOEXEC));
+  if (!stopped) {
+    return fail_errno(errno, "eventfd");
+  }
+  const std::jthread stopper([&] {
+    if (!server.stop(grace)) {
+      log.warn("requests in flight were cut off after the grace period");
+    }
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = ::write(stopped.get(), &one, sizeof one);
+  });
+  TRY_ASSIGN(const int second, signals.wait(stopped.get()));
+  if (second != 0) {
+    // At once is at once: what is half uploaded is swept at the next start.
+    log.warn("stopped by a second signal");
+    log.flush();
+    std::_Exit(EXIT_SUCCESS);
+  }
+  return {};
+}
+
+Result<void> run(const config::Settings& settings, Signals& signals, ops::Log& log) {
+  ops::Metrics metrics;
+  TRY_ASSIGN(const auto backend,
+             blob::make_disk_backend(posix_file_system(), disk_options(settings)));
+  TRY_ASSIGN(const std::size_t swept, backend->sweep_uploads());
+  if (swept > 0) {
+    log.info("removed interrupted uploads", {{"count", swept}});
+  }
+  const auto store =
+      store::make_content_store(*backend, system_clock(), log, metrics, store_options(settings));
+  http::Router router;
+  protocols::mount_polykit(router, *store, log, metrics, polykit_options(settings));
+  protocols::mount_admin(router, metrics);
+
+  TRY_ASSIGN(
+      const auto server,
+      http::Server::start(server_options(settings), std::move(router), access_log(settings, log)));
+  log.info("listening", {{"address", settings.bind + ':' + std::to_string(server->port())}});
+  log.flush();
+  return run_until_signal(*server, signals, settings.shutdown_grace, log);
+}
+
+} // namespace
+
+int run_server(const config::Settings& settings) {
+  // Before the log, which has a thread of its own.
+  auto signals = Signals::make();
+  const auto log = ops::make_stdout_log(to_ops(settings.log_level));
+  if (!signals) {
+    log->error("cannot start", {{"reason", signals.error().message}});
+    return EXIT_FAILURE;
+  }
+  log->info("starting",
+            {{"version", kVersion},
+             {"storage_dir", settings.storage_dir},
+             {"max_size", format_byte_count(settings.max_size)}});
+  raise_descriptor_limit(*log);
+  if (const auto ran = run(settings, *signals, *log); !ran) {
+    log->error("cannot run", {{"reason", ran.error().message}});
+    return EXIT_FAILURE;
+  }
+  log->info("stopped");
+  return EXIT_SUCCESS;
+}
+
+} // namespace pkc::app
