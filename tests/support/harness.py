@@ -321,8 +321,9 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 class CacheServer(Process):
     """One running cache server, ours or the original, on a port that the kernel chose.
 
-    `storage` is created when absent. `prefix` goes in front of the command (taskset, prlimit, …);
-    it must exec, so that the process id stays the server's.
+    `port` is for a restart on the port of a server that has ended. `storage` is created when
+    absent. `prefix` goes in front of the command (taskset, prlimit, …); it must exec, so that the
+    process id stays the server's.
     """
 
     def __init__(
@@ -331,6 +332,7 @@ class CacheServer(Process):
         storage: Path,
         binary: Path | None = None,
         original: bool = False,
+        port: int = 0,
         prefix: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         log: Path | None = None,
@@ -342,7 +344,7 @@ class CacheServer(Process):
         self.storage = storage
         self.original = original
         super().__init__(
-            [*prefix, str(binary), "--storage-dir", str(storage), "--port", "0", *arguments],
+            [*prefix, str(binary), "--storage-dir", str(storage), "--port", str(port), *arguments],
             log or storage.with_name(storage.name + ".log"),
             clean_environment(env),
         )
