@@ -1,0 +1,223 @@
+// THE table of settings. A setting is one row here and one member of Settings; flags, environment,
+// files, --help, the sample file and the README table follow from the row.
+#include "pkc/config/settings.hpp"
+
+#include "table.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace pkc::config {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace std::string_view_literals;
+
+constexpr std::array kLogLevelNames = {"trace"sv, "debug"sv, "info"sv, "warn"sv, "error"sv};
+constexpr std::array kDurabilityNames = {"none"sv, "file"sv, "full"sv};
+constexpr std::array kVerifyReadsNames = {"first"sv, "always"sv, "never"sv};
+
+constexpr ByteCount kTiB = 1024 * kGiB;
+
+/// The number of bits in an address of the family, or 0 when `address` is not of it.
+unsigned address_bits(int family, const std::string& address) {
+  std::array<std::byte, sizeof(in6_addr)> binary{};
+  if (inet_pton(family, address.c_str(), binary.data()) != 1) {
+    return 0;
+  }
+  return family == AF_INET ? 32U : 128U;
+}
+
+/// An IPv4 or IPv6 address, or a block of them in CIDR notation.
+Result<void> check_address_block(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  const std::string address(text.substr(0, slash));
+  unsigned bits = address_bits(AF_INET, address);
+  if (bits == 0) {
+    bits = address_bits(AF_INET6, address);
+  }
+  if (bits == 0 || address.find('\0') != std::string::npos) {
+    return fail(Errc::invalid_argument, "is not an IP address or a block such as 10.0.0.0/8");
+  }
+  if (slash == std::string_view::npos) {
+    return {};
+  }
+  const std::string_view prefix = text.substr(slash + 1);
+  unsigned length = 0;
+  const char* const end = prefix.data() + prefix.size();
+  const auto [rest, error] = std::from_chars(prefix.data(), end, length);
+  if (error != std::errc{} || rest != end || length > bits) {
+    return fail(Errc::invalid_argument,
+                "has no prefix length from 0 to " + std::to_string(bits) + " behind its slash");
+  }
+  return {};
+}
+
+constexpr std::array kRows = {
+    Row{.name = "config",
+        .section = "Settings file",
+        .field = optional_text<&Settings::config_file>("FILE"),
+        .initial = "",
+        .help =
+            "Reads settings from a file: YAML, TOML or JSON, told apart by its extension. Flags "
+            "and environment variables beat it. See `polykit-cache config sample`.",
+        .in_file = InFile::no},
+
+    Row{.name = "storage-dir",
+        .section = "Storage",
+        .field = text<&Settings::storage_dir>("DIR"),
+        .initial = "./cache",
+        .help =
+            "The directory that holds the artifacts; made when it is absent. One server uses it "
+            "at a time. A directory of the original server is taken over as it is."},
+    Row{.name = "durability",
+        .section = "Storage",
+        .field = choice<&Settings::durability>(kDurabilityNames),
+        .initial = "full",
+        .help = "What an acknowledged upload survives: `full` a power loss; `file` syncs the "
+                "contents but not the names, so the newest uploads may be gone after one; `none` "
+                "leaves everything to the kernel. A crash of the server alone loses nothing at any "
+                "level."},
+    Row{.name = "verify-reads",
+        .section = "Storage",
+        .field = choice<&Settings::verify_reads>(kVerifyReadsNames),
+        .initial = "first",
+        .help = "When stored bytes are checked against their digest before they are served: the "
+                "`first` time after a start or a change of the file, `always`, or `never`. A bad "
+                "artifact goes to quarantine and is answered as a miss."},
+    Row{.name = "verify-ahead-max",
+        .section = "Storage",
+        .field = size<&Settings::verify_ahead_max>({.min = 0, .max = 1 * kTiB}),
+        .initial = "4MiB",
+        .help = "Artifacts up to this size are checked before the answer begins, so that a bad one "
+                "is a plain miss; larger ones are checked while they are sent."},
+    Row{.name = "entry-cache-max",
+        .section = "Storage",
+        .field = number<&Settings::entry_cache_max>("N", {.min = 1, .max = 1'000'000'000}),
+        .initial = "100000",
+        .help = "How many artifacts' facts are kept in memory, at about 200 bytes each."},
+
+    Row{.name = "bind",
+        .section = "Network",
+        .field = text<&Settings::bind>("ADDRESS"),
+        .initial = "127.0.0.1",
+        .help = "The address or host name to listen on. The default is reached from this machine "
+                "only; 0.0.0.0 or :: means all of its addresses."},
+    Row{.name = "port",
+        .section = "Network",
+        .field = number<&Settings::port>("PORT", {.min = 0, .max = 65535}),
+        .initial = "8080",
+        .help = "The TCP port to listen on; 0 lets the kernel choose a free one, which the log "
+                "names."},
+    Row{.name = "trusted-proxies",
+        .section = "Network",
+        .field = list<&Settings::trusted_proxies>("LIST", check_address_block),
+        .initial = "",
+        .help = "Addresses or CIDR blocks, separated by commas, whose X-Forwarded-For header is "
+                "believed. Everybody else is known by the address of the connection."},
+    Row{.name = "max-connections",
+        .section = "Network",
+        .field = number<&Settings::max_connections>("N", {.min = 1, .max = 1'000'000}),
+        .initial = "10000",
+        .help = "How many clients may be connected at once, idle ones included."},
+    Row{.name = "workers-min",
+        .section = "Network",
+        .field = number<&Settings::workers_min>("N", {.min = 1, .max = 4096}),
+        .initial = "4",
+        .help = "How many threads answer requests at any time."},
+    Row{.name = "workers-max",
+        .section = "Network",
+        .field = number<&Settings::workers_max>("N", {.min = 1, .max = 4096}),
+        .initial = "256",
+        .help = "How many threads may answer requests when many do so slowly. An idle connection "
+                "needs none."},
+
+    Row{.name = "max-size",
+        .section = "Limits",
+        .field = size<&Settings::max_size>({}),
+        .initial = "1GiB",
+        .help =
+            "The largest upload, as it is sent (compressed). A larger one is refused with 413."},
+    Row{.name = "max-decoded-size",
+        .section = "Limits",
+        .field = size<&Settings::max_decoded_size>({.min = 1}),
+        .initial = "16GiB",
+        .help = "The largest upload when it is decompressed. It is refused beyond that, and "
+                "never held in memory or written to disk decompressed."},
+    Row{.name = "max-decode-ratio",
+        .section = "Limits",
+        .field = number<&Settings::max_decode_ratio>("N", {}),
+        .initial = "2048",
+        .help = "How many bytes one compressed byte may become beyond the first 16 MiB. An upload "
+                "above "
+                "that is refused. 0 means no limit."},
+    Row{.name = "max-artifact-files",
+        .section = "Limits",
+        .field = number<&Settings::max_artifact_files>("N", {.min = 1, .max = 1'000'000'000}),
+        .initial = "1000000",
+        .help = "The most files one artifact may have."},
+    Row{.name = "max-head-size",
+        .section = "Limits",
+        .field = size<&Settings::max_head_size>({.min = 1 * kKiB, .max = 1 * kMiB}),
+        .initial = "32KiB",
+        .help = "The largest request line and headers together. More is refused with 431 or 414."},
+
+    Row{.name = "head-timeout",
+        .section = "Timeouts",
+        .field = duration<&Settings::head_timeout>(10ms, 24h),
+        .initial = "10s",
+        .help = "How long a client may take from the first byte of a request to the end of its "
+                "headers."},
+    Row{.name = "body-timeout",
+        .section = "Timeouts",
+        .field = duration<&Settings::body_timeout>(10ms, 24h),
+        .initial = "30s",
+        .help = "How long an upload may stand still before it is given up."},
+    Row{.name = "write-timeout",
+        .section = "Timeouts",
+        .field = duration<&Settings::write_timeout>(10ms, 24h),
+        .initial = "30s",
+        .help = "How long a client may take no byte of an answer before it is given up."},
+    Row{.name = "idle-timeout",
+        .section = "Timeouts",
+        .field = duration<&Settings::idle_timeout>(10ms, 24h),
+        .initial = "75s",
+        .help = "How long a connection without a request is kept open."},
+    Row{.name = "shutdown-grace",
+        .section = "Timeouts",
+        .field = duration<&Settings::shutdown_grace>(0ms, 24h),
+        .initial = "30s",
+        .help = "How long requests in flight may go on after SIGTERM before they are cut off."},
+
+    Row{.name = "log-level",
+        .section = "Logging",
+        .field = choice<&Settings::log_level>(kLogLevelNames),
+        .initial = "info",
+        .help = "The least important lines that are logged. The log goes to standard output."},
+    Row{.name = "access-log",
+        .section = "Logging",
+        .field = boolean<&Settings::access_log>(),
+        .initial = "true",
+        .help = "Logs one line for each request, at level info."},
+};
+
+constexpr std::array kOrders = {Order{.low = "workers-min", .high = "workers-max"}};
+
+} // namespace
+
+std::span<const Row> rows() {
+  return kRows;
+}
+
+std::span<const Order> orders() {
+  return kOrders;
+}
+
+} // namespace pkc::config
