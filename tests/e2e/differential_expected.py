@@ -168,7 +168,18 @@ DIFFERENCES = (
             "artifact: outputs: dot-dot",
             "artifact: outputs: dot-dot inside",
             "artifact: outputs: absolute, listed without the slash",
-            "artifact: outputs: slash first",
+            "artifact: outputs: backslash and dot-dot",
+            "artifact: outputs: drive letter",
+        ),
+        _REJECTED,
+    ),
+    Difference(
+        "A file has one spelling of its path, and no path is a file and a folder: whoever unpacks such "
+        "an artifact gets an error, or one file in place of two.",
+        (
+            "artifact: outputs: doubled slash",
+            "artifact: outputs: dot segment",
+            "artifact: outputs: file and folder of one name",
         ),
         _REJECTED,
     ),
@@ -190,6 +201,7 @@ DIFFERENCES = (
         "The manifest says what is in the artifact, all of it, and once.",
         (
             "artifact: outputs: file missing",
+            "artifact: outputs: slash first",
             "artifact: outputs: empty file missing",
             "artifact: outputs: file twice",
             "artifact: outputs: twice, by another path",
@@ -203,6 +215,16 @@ DIFFERENCES = (
     Difference(
         "Metadata is an object: a JSON array of the six values is an accident of the original's parser.",
         ("artifact: metadata: array of the values",),
+        _REJECTED,
+    ),
+    Difference(
+        "Nesting is bounded before it is parsed; the client's documents have two levels.",
+        ("artifact: metadata: deep nesting",),
+        _REJECTED,
+    ),
+    Difference(
+        "What a pax record says must be understood: it may name or size the next member.",
+        ("artifact: pax malformed",),
         _REJECTED,
     ),
 )
