@@ -1,0 +1,124 @@
+#include "support/fault_file_system.hpp"
+
+#include "pkc/blob/disk.hpp"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+
+using pkc::as_bytes;
+using pkc::Errc;
+using pkc::blob::Backend;
+using pkc::blob::make_disk_backend;
+using pkc::test::FaultFileSystem;
+
+namespace {
+
+std::unique_ptr<Backend> make_backend(FaultFileSystem& disk) {
+  return make_disk_backend(disk, {.root = "/cache"}).value();
+}
+
+void publish(Backend& backend, std::string_view name, std::string_view content) {
+  const auto upload = backend.begin_upload().value();
+  REQUIRE(upload->write(as_bytes(content)));
+  REQUIRE(upload->publish(name, "{}"));
+}
+
+} // namespace
+
+TEST_SUITE("blob::disk") {
+  TEST_CASE("make: a second backend on one directory is refused until the first is gone") {
+    FaultFileSystem disk;
+    auto first = make_backend(disk);
+    const auto second = make_disk_backend(disk, {.root = "/cache"});
+    REQUIRE_FALSE(second);
+    CHECK(second.error().code == Errc::unavailable);
+    first.reset();
+    CHECK(make_disk_backend(disk, {.root = "/cache"}));
+  }
+
+  TEST_CASE("publish: the pair lies where the original server puts it") {
+    FaultFileSystem disk;
+    const auto backend = make_backend(disk);
+    publish(*backend, "aabbccdd", "content");
+    const auto files = disk.files("/cache");
+    CHECK(files.at("/cache/aa/bb/aabbccdd.zst") == "content");
+    CHECK(files.at("/cache/aa/bb/aabbccdd.json") == "{}");
+  }
+
+  TEST_CASE("root: trailing slashes mean the same directory") {
+    FaultFileSystem disk;
+    const auto backend = make_disk_backend(disk, {.root = "/cache//"}).value();
+    publish(*backend, "aabbccdd", "content");
+    CHECK(disk.files("/cache").contains("/cache/aa/bb/aabbccdd.zst"));
+  }
+
+  TEST_CASE("upload: one that is not published leaves nothing") {
+    FaultFileSystem disk;
+    const auto backend = make_backend(disk);
+    {
+      const auto upload = backend->begin_upload().value();
+      REQUIRE(upload->write(as_bytes("half")));
+      CHECK(disk.files("/cache/tmp").size() == 1);
+    }
+    CHECK(disk.files("/cache/tmp").empty());
+    CHECK(backend->open("aabbccdd").value() == nullptr);
+  }
+
+  TEST_CASE("upload: works although somebody emptied the directory under us") {
+    FaultFileSystem disk;
+    const auto backend = make_backend(disk);
+    publish(*backend, "aabbccdd", "content");
+    for (const std::string path : {"/cache/aa/bb", "/cache/aa", "/cache/tmp"}) {
+      REQUIRE(disk.remove(path).value());
+    }
+    // The rename fails once and forgets the shard; the next upload makes it again.
+    const auto upload = backend->begin_upload().value();
+    REQUIRE(upload->write(as_bytes("again")));
+    if (!upload->publish("aabbccdd", "{}")) {
+      publish(*backend, "aabbccdd", "again");
+    }
+    CHECK(disk.files("/cache").at("/cache/aa/bb/aabbccdd.zst") == "again");
+  }
+
+  TEST_CASE("sweep: removes every .tmp file, the original server's too, and nothing else") {
+    FaultFileSystem disk;
+    {
+      const auto backend = make_backend(disk);
+      publish(*backend, "aabbccdd", "content");
+    }
+    REQUIRE(disk.create("/cache/tmp/0f8fad5b-d9cb-469f-a165-70867728950e.tmp"));
+    REQUIRE(disk.create("/cache/tmp/12.tmp"));
+    REQUIRE(disk.create("/cache/tmp/keep"));
+    const auto backend = make_backend(disk);
+    CHECK(backend->sweep_uploads().value() == 2);
+    CHECK(disk.files("/cache/tmp").size() == 1);
+    CHECK(disk.files("/cache").contains("/cache/aa/bb/aabbccdd.zst"));
+  }
+
+  TEST_CASE("read_sidecar: absent, present, over the limit") {
+    FaultFileSystem disk;
+    const auto backend = make_backend(disk);
+    CHECK_FALSE(backend->read_sidecar("aabbccdd", 100).value());
+    publish(*backend, "aabbccdd", "content");
+    CHECK(backend->read_sidecar("aabbccdd", 100).value() == "{}");
+    CHECK(backend->read_sidecar("aabbccdd", 1).error().code == Errc::too_large);
+  }
+
+  TEST_CASE("quarantine: keeps every generation of blob, sidecar and note apart") {
+    FaultFileSystem disk;
+    const auto backend = make_backend(disk);
+    for (const std::string_view content : {"first", "second"}) {
+      publish(*backend, "aabbccdd", content);
+      REQUIRE(backend->quarantine("aabbccdd", "why"));
+      CHECK(backend->open("aabbccdd").value() == nullptr);
+    }
+    const auto files = disk.files("/cache/quarantine");
+    CHECK(files.size() == 6);
+    CHECK(files.at("/cache/quarantine/aabbccdd.1.zst") == "first");
+    CHECK(files.at("/cache/quarantine/aabbccdd.2.zst") == "second");
+    CHECK(files.at("/cache/quarantine/aabbccdd.2.txt") == "why");
+    CHECK(files.at("/cache/quarantine/aabbccdd.2.json") == "{}");
+  }
+}
