@@ -1,9 +1,16 @@
 // Who may include whom: layers, what a layer may see of a layer, private and third-party headers.
 #include "rules.hpp"
+#include "source_view.hpp"
+#include "tree.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
 
 namespace pkc::lint {
 namespace {

@@ -1,10 +1,11 @@
 // Each rule is shown something bad and has to say so; a rule that finds nothing protects nothing.
 #include "rules.hpp"
+#include "tree.hpp"
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {

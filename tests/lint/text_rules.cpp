@@ -1,10 +1,16 @@
 // Banned calls and words, sizes, registration, names.
 #include "rules.hpp"
+#include "tree.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstddef>
+#include <span>
 #include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace pkc::lint {
 namespace {
@@ -73,17 +79,25 @@ constexpr std::array kBannedCalls{
     BannedCall{"std::endl", {}, "use '\\n': a flush per line is never wanted"},
 };
 
-void check_banned_calls(const Tree& tree, Findings& findings) {
+/// Calls check(file, line number, line) for every line of code.
+template <typename Check>
+void for_each_line(const Tree& tree, Check check) {
   for (const SourceFile& file : tree.files) {
     for (std::size_t i = 0; i < file.view.code.size(); ++i) {
-      for (const BannedCall& ban : kBannedCalls) {
-        if (has_token(file.view.code[i], ban.token) && !is_under_any(file, ban.allowed_in)) {
-          findings.push_back(
-              {file.path, i + 1, std::string(ban.token) + ": " + std::string(ban.instead)});
-        }
-      }
+      check(file, i + 1, file.view.code[i]);
     }
   }
+}
+
+void check_banned_calls(const Tree& tree, Findings& findings) {
+  for_each_line(tree, [&](const SourceFile& file, std::size_t number, const std::string& line) {
+    for (const BannedCall& ban : kBannedCalls) {
+      if (has_token(line, ban.token) && !is_under_any(file, ban.allowed_in)) {
+        findings.push_back(
+            {file.path, number, std::string(ban.token) + ": " + std::string(ban.instead)});
+      }
+    }
+  });
 }
 
 /// Words that show one module's knowledge in another.
@@ -100,22 +114,24 @@ constexpr std::array kForeignWords{
     ForeignWord{"narinfo", "store", "protocol words stay inside their protocol"},
 };
 
+std::string to_lower(std::string text) {
+  std::ranges::transform(
+      text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
 void check_foreign_words(const Tree& tree, Findings& findings) {
-  for (const SourceFile& file : tree.files) {
-    for (std::size_t i = 0; i < file.view.code.size(); ++i) {
-      std::string lower = file.view.code[i];
-      std::ranges::transform(
-          lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      for (const ForeignWord& foreign : kForeignWords) {
-        const std::string folder = std::string(foreign.module) + "/";
-        if (lower.find(foreign.word) != std::string::npos &&
-            (file.is_under("src/" + folder) || file.is_under("include/pkc/" + folder))) {
-          findings.push_back(
-              {file.path, i + 1, std::string(foreign.word) + ": " + std::string(foreign.why)});
-        }
+  for_each_line(tree, [&](const SourceFile& file, std::size_t number, const std::string& line) {
+    const std::string lower = to_lower(line);
+    for (const ForeignWord& foreign : kForeignWords) {
+      const std::string folder = std::string(foreign.module) + "/";
+      if (lower.find(foreign.word) != std::string::npos &&
+          (file.is_under("src/" + folder) || file.is_under("include/pkc/" + folder))) {
+        findings.push_back(
+            {file.path, number, std::string(foreign.word) + ": " + std::string(foreign.why)});
       }
     }
-  }
+  });
 }
 
 void check_headers(const Tree& tree, Findings& findings) {
