@@ -56,11 +56,11 @@ class FullDisk(RobustnessTest):
 
     def test_an_upload_without_room_is_507_and_the_rest_goes_on(self) -> None:
         server = self.start_server(storage=self.mount("size=8m"))
-        kept, large = artifact.key_for("kept"), artifact.key_for("large")
+        kept, large, larger = map(artifact.key_for, ("kept", "large", "larger"))
         kept_body, large_body = big_artifact(kept, MIB), big_artifact(large, 6 * MIB)
         self.assertEqual(server.put(kept, kept_body).status, 201)
 
-        self.check_refused(server, artifact.key_for("larger"), big_artifact(large, 12 * MIB))
+        self.check_refused(server, larger, big_artifact(larger, 12 * MIB))
         filler = server.storage / "filler"
         filler.write_bytes(bytes(3 * MIB))
         self.check_refused(server, large, large_body)
