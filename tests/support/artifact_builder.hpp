@@ -31,15 +31,15 @@ enum class TarChecksum {
 /// One tar member. The defaults are the dialect of the original's client: GNU magic, mode, uid and
 /// gid of NULs, typeflag NUL, seven-digit checksum.
 struct TarMember {
-  std::string path;
-  std::string content;
+  std::string path{};
+  std::string content{};
   char type = '\0';
-  std::string link;
-  std::string magic{kGnuMagic};
-  std::string prefix;
-  std::string mode; ///< also uid and gid; empty: NULs
+  std::string link{};
+  std::string_view magic = kGnuMagic;
+  std::string prefix{};
+  std::string mode{}; ///< also uid and gid; empty: NULs
   TarChecksum checksum = TarChecksum::seven_digits;
-  std::optional<std::string> size_field; ///< raw, instead of the size of `content`
+  std::optional<std::string> size_field{}; ///< raw, instead of the size of `content`
 };
 
 /// Header, content and padding. The name is cut at 100 bytes, as a careless writer would.
@@ -81,9 +81,9 @@ std::string manifest_json(const NamedFiles& files, std::optional<std::uint64_t> 
 struct ArtifactParts {
   std::string key{kArtifactKey};
   NamedFiles files{{"stderr.txt", ""}, {"stdout.txt", "hello\n"}};
-  std::optional<std::string> metadata; ///< JSON text
-  std::optional<std::string> manifest; ///< JSON text
-  std::string extra;                   ///< tar bytes before the end blocks
+  std::optional<std::string> metadata{}; ///< JSON text
+  std::optional<std::string> manifest{}; ///< JSON text
+  std::string extra{};                   ///< tar bytes before the end blocks
 };
 
 std::string artifact_tar(const ArtifactParts& parts = {});

@@ -21,7 +21,7 @@ namespace pkc::protocols::polykit {
 
 struct ArtifactLimits {
   std::size_t files_max = 1'000'000;
-  ZstdDecodeLimits decode;
+  ZstdDecodeLimits decode{};
 };
 
 /// What a verified artifact says of itself.
