@@ -26,7 +26,7 @@ struct Route {
 /// Placeholders are percent-decoded once; a decoded value may hold any byte, "/" included, so a
 /// handler validates it. Malformed percent-encoding is 400. No row for the path: 404 with a JSON
 /// error. Rows for the path but none for the method: 405 with `Allow` listing every method that has
-/// one (HEAD included where GET is).
+/// one (HEAD included where GET is). "OPTIONS *" is 204 with `Allow`.
 class Router {
  public:
   void add(Route route);
@@ -34,11 +34,17 @@ class Router {
   Response dispatch(Request& request) const;
 
  private:
+  struct Segment {
+    std::string literal;
+    bool placeholder = false;
+  };
   struct Row {
     Method method;
-    std::vector<std::string> segments; // "" stands for a placeholder
+    std::vector<Segment> segments;
     Handler handler;
   };
+  static bool matches(const Row& row, const std::vector<std::string>& segments);
+
   std::vector<Row> rows_;
 };
 

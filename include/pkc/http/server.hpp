@@ -24,15 +24,18 @@ struct ServerOptions {
   std::size_t connections_max = 10000;
   ByteCount head_size_max =
       32 * kKiB; ///< request line and headers together: 431 (414 for the line)
-  std::chrono::milliseconds head_timeout{10'000};  ///< from the first byte to the blank line
-  std::chrono::milliseconds body_timeout{30'000};  ///< without one byte of body
-  std::chrono::milliseconds write_timeout{30'000}; ///< without one byte taken by the client
-  std::chrono::milliseconds idle_timeout{75'000};  ///< between requests
+  std::chrono::milliseconds head_timeout{10'000};        ///< from the first byte to the blank line
+  std::chrono::milliseconds body_timeout{30'000};        ///< without one byte of body
+  std::chrono::milliseconds write_timeout{30'000};       ///< without one byte taken by the client
+  std::chrono::milliseconds idle_timeout{75'000};        ///< between requests
+  std::chrono::milliseconds worker_idle_timeout{30'000}; ///< then a worker above workers_min ends
   std::vector<std::string>
       trusted_proxies; ///< numeric addresses or CIDR blocks whose X-Forwarded-For counts
 };
 
-/// One finished request, for the access log. Views live during the call.
+/// One finished request, for the access log. Views live during the call. A refused head has a
+/// record too, with what could be read of it. A record with neither method nor status is about
+/// accepting: `failure` says why connections cannot be accepted at the moment.
 struct AccessRecord {
   std::string_view method;
   std::string_view target;      ///< path and query as sent; control bytes cannot occur in it
@@ -41,13 +44,25 @@ struct AccessRecord {
   ByteCount bytes_received = 0; ///< of the body
   std::chrono::microseconds duration{};
   std::string_view client_address;
-  bool aborted = false; ///< the answer could not be completed
+  bool aborted = false;     ///< the answer could not be completed; the connection was reset
+  std::string_view failure; ///< for the operator only: an exception that escaped the handler (the
+                            ///< answer was 500), or why the answer was aborted; mostly empty
 };
 
-/// Called once a request, by the worker that served it, after the answer.
+/// Called once a request, by the worker that served it, after the answer. By many threads at once;
+/// must not throw.
 using AccessLog = std::function<void(const AccessRecord&)>;
 
-/// The HTTP server. Thread-safe. Destruction stops it.
+/// What the server holds at the moment, for metrics.
+struct ServerLoad {
+  std::size_t connections = 0; ///< idle ones included
+  std::size_t workers = 0;
+};
+
+/// The HTTP server. Thread-safe. Destruction stops it, without grace.
+///
+/// A connection that waits for a request costs no thread: only a complete head takes a worker,
+/// which then may block in the handler, in reading the body and in writing the answer.
 class Server {
  public:
   virtual ~Server() = default;
@@ -61,8 +76,12 @@ class Server {
   /// The port that is listened on.
   [[nodiscard]] virtual std::uint16_t port() const = 0;
 
+  [[nodiscard]] virtual ServerLoad load() const = 0;
+
   /// Stops accepting, closes idle connections, waits for requests in flight up to `grace`, then
-  /// cuts them off. Returns true when none had to be cut off. Blocks; idempotent.
+  /// cuts them off: their socket is shut down, so that every wait for the client ends at once.
+  /// Waits for handlers to return, as nothing can end those from outside. Returns true when no
+  /// request had to be cut off. Blocks; idempotent; not to be called by a handler.
   virtual bool stop(std::chrono::milliseconds grace) = 0;
 };
 

@@ -1,0 +1,109 @@
+#include "body_reader.hpp"
+
+#include "pkc/base/assert.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace pkc::http {
+
+namespace {
+
+/// Chunk lines are read through the connection's buffer in pieces of this size.
+constexpr std::size_t kChunkBufferSize = 16 * kKiB;
+
+} // namespace
+
+BodyReader::BodyReader(Connection& connection, const Head& head, std::chrono::milliseconds timeout)
+    : connection_(connection), timeout_(timeout), continue_pending_(false) {
+  if (!head.chunked) {
+    length_ = left_ = head.content_length.value_or(0);
+  }
+  continue_pending_ = head.expects_continue && !at_end();
+}
+
+bool BodyReader::at_end() const {
+  if (failure_) {
+    return false;
+  }
+  return length_ ? left_ == 0 : decoder_.done();
+}
+
+std::optional<ByteCount> BodyReader::bytes_left() const {
+  if (at_end()) {
+    return 0;
+  }
+  return failure_ || !length_ ? std::nullopt : std::optional(left_);
+}
+
+Result<std::size_t> BodyReader::read(MutableByteSpan buffer) {
+  PKC_ASSERT(!buffer.empty());
+  if (failure_) {
+    return std::unexpected(*failure_);
+  }
+  Result<std::size_t> count = read_some(buffer);
+  if (count) {
+    received_ += *count;
+  } else {
+    failure_ = count.error();
+  }
+  return count;
+}
+
+Result<std::size_t> BodyReader::read_some(MutableByteSpan buffer) {
+  if (at_end()) {
+    return 0;
+  }
+  if (continue_pending_) {
+    TRY(connection_.socket.send_all(as_bytes("HTTP/1.1 100 Continue\r\n\r\n"), More::no, timeout_));
+    continue_pending_ = false;
+  }
+  return length_ ? read_sized(buffer) : read_chunked(buffer);
+}
+
+Result<std::size_t> BodyReader::read_sized(MutableByteSpan buffer) {
+  buffer = buffer.first(static_cast<std::size_t>(std::min<ByteCount>(buffer.size(), left_)));
+  const std::string_view buffered = connection_.input.text();
+  if (!buffered.empty()) {
+    const std::size_t count = std::min(buffered.size(), buffer.size());
+    std::memcpy(buffer.data(), buffered.data(), count);
+    connection_.input.consume(count);
+    left_ -= count;
+    return count;
+  }
+  TRY_ASSIGN(const std::size_t count, receive(buffer));
+  left_ -= count;
+  return count;
+}
+
+Result<std::size_t> BodyReader::read_chunked(MutableByteSpan buffer) {
+  InputBuffer& input = connection_.input;
+  for (;;) {
+    if (input.empty() && decoder_.data_left() > 0) { // inside a large chunk: no copy
+      const auto want =
+          static_cast<std::size_t>(std::min<ByteCount>(buffer.size(), decoder_.data_left()));
+      TRY_ASSIGN(const std::size_t count, receive(buffer.first(want)));
+      decoder_.skip_data(count);
+      return count;
+    }
+    if (input.empty()) {
+      TRY_ASSIGN(const std::size_t count, receive(input.room(kChunkBufferSize)));
+      input.commit(count);
+    }
+    TRY_ASSIGN(const ChunkedDecoder::Progress progress, decoder_.decode(input.text(), buffer));
+    input.consume(progress.consumed);
+    if (progress.produced > 0 || decoder_.done()) {
+      return progress.produced;
+    }
+  }
+}
+
+Result<std::size_t> BodyReader::receive(MutableByteSpan buffer) {
+  TRY_ASSIGN(const std::size_t count, connection_.socket.receive(buffer, timeout_));
+  if (count == 0) {
+    return fail(Errc::unavailable, "the client closed the connection inside the body");
+  }
+  return count;
+}
+
+} // namespace pkc::http

@@ -1,0 +1,50 @@
+// BodyReader: the body of one request, from the connection.
+#pragma once
+
+#include "chunked.hpp"
+#include "connection.hpp"
+#include "head.hpp"
+
+#include "pkc/http/message.hpp"
+
+#include <chrono>
+#include <optional>
+
+namespace pkc::http {
+
+/// Reads by Content-Length or chunked coding; a request with neither has an empty body. Lives while
+/// its request is served, on the thread that owns the connection.
+class BodyReader final : public RequestBody {
+ public:
+  /// `timeout` bounds each wait for a byte.
+  BodyReader(Connection& connection, const Head& head, std::chrono::milliseconds timeout);
+
+  Result<std::size_t> read(MutableByteSpan buffer) override;
+  [[nodiscard]] std::optional<ByteCount> length() const override { return length_; }
+
+  /// Bytes of the body that were read.
+  [[nodiscard]] ByteCount received() const { return received_; }
+  /// Nothing of this request is left on the wire.
+  [[nodiscard]] bool at_end() const;
+  /// The client waits for "100 Continue" and has not got it.
+  [[nodiscard]] bool continue_pending() const { return continue_pending_; }
+  /// How many bytes are left on the wire; nothing when that cannot be known (chunked, or broken).
+  [[nodiscard]] std::optional<ByteCount> bytes_left() const;
+
+ private:
+  Result<std::size_t> read_some(MutableByteSpan buffer);
+  Result<std::size_t> read_sized(MutableByteSpan buffer);
+  Result<std::size_t> read_chunked(MutableByteSpan buffer);
+  Result<std::size_t> receive(MutableByteSpan buffer);
+
+  Connection& connection_;
+  std::chrono::milliseconds timeout_;
+  std::optional<ByteCount> length_;
+  ByteCount left_ = 0; ///< of a body with a length
+  ChunkedDecoder decoder_;
+  bool continue_pending_;
+  std::optional<Error> failure_; ///< the first error, given again to every later call
+  ByteCount received_ = 0;
+};
+
+} // namespace pkc::http

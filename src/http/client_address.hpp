@@ -1,0 +1,51 @@
+// Who a request is from: the peer, or what trusted proxies say.
+#pragma once
+
+#include "pkc/base/result.hpp"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pkc::http {
+
+/// The numeric text of a socket address; IPv4-mapped IPv6 comes out as IPv4. Empty for a family
+/// that is neither.
+std::string format_address(const sockaddr_storage& address);
+
+/// Addresses whose X-Forwarded-For is believed. Immutable.
+class TrustedProxies {
+ public:
+  /// Each entry is an IPv4 or IPv6 address or a CIDR block. Errors: invalid_argument, naming the
+  /// entry.
+  static Result<TrustedProxies> parse(const std::vector<std::string>& entries);
+
+  /// The client behind `peer`. `forwarded_for` are the values of the X-Forwarded-For fields in
+  /// order. Each trusted hop vouches for the address it put at the right end, so they are read from
+  /// the right to the first that is not a trusted proxy; an entry that is no address ends the walk
+  /// at the last good one.
+  [[nodiscard]] std::string client_address(std::string_view peer,
+                                           std::span<const std::string_view> forwarded_for) const;
+
+  [[nodiscard]] bool trusts(std::string_view address) const;
+
+ private:
+  /// IPv4 is held as IPv4-mapped IPv6, so that one comparison serves both.
+  using Bytes = std::array<std::uint8_t, 16>;
+  struct Block {
+    Bytes address{};
+    unsigned prefix_bits = 0;
+  };
+  static std::optional<Bytes> parse_address(const std::string& text);
+  static Result<Block> parse_block(const std::string& entry);
+
+  std::vector<Block> blocks_;
+};
+
+} // namespace pkc::http

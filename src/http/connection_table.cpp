@@ -1,0 +1,89 @@
+#include "connection_table.hpp"
+
+#include "pkc/base/assert.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace pkc::http {
+
+namespace {
+
+void wake(const Connection& connection) {
+  // Only the reading side of one that waits for a head: a 408 still has to get out.
+  if (connection.phase.load(std::memory_order_relaxed) == Phase::lingering) {
+    connection.socket.shutdown();
+  } else {
+    connection.socket.shutdown_read();
+  }
+}
+
+} // namespace
+
+Connection& ConnectionTable::add(std::unique_ptr<Connection> connection) {
+  Connection& added = *connection;
+  const auto connections = connections_.lock();
+  added.slot = connections->size();
+  connections->push_back(std::move(connection));
+  size_.store(connections->size(), std::memory_order_relaxed);
+  return added;
+}
+
+void ConnectionTable::remove(Connection& connection) {
+  std::unique_ptr<Connection> removed; // closed after the lock is gone
+  {
+    const auto connections = connections_.lock();
+    const std::size_t slot = connection.slot;
+    PKC_ASSERT((*connections)[slot].get() == &connection);
+    std::swap((*connections)[slot], connections->back());
+    (*connections)[slot]->slot = slot;
+    removed = std::move(connections->back());
+    connections->pop_back();
+    size_.store(connections->size(), std::memory_order_relaxed);
+    if (connections->empty()) {
+      changed_.notify_all();
+    }
+  }
+}
+
+void ConnectionTable::expire_due(SteadyTime now) {
+  // shutdown() under the lock is what keeps the descriptor alive; it does not block.
+  const auto connections = connections_.lock();
+  for (const auto& connection : *connections) {
+    if (connection->expire_if_due(now)) {
+      wake(*connection);
+    }
+  }
+}
+
+void ConnectionTable::expire_waiting() {
+  const auto connections = connections_.lock();
+  for (const auto& connection : *connections) {
+    if (connection->phase.load(std::memory_order_relaxed) == Phase::reading_head &&
+        connection->expire_if_due(SteadyTime::max())) {
+      wake(*connection);
+    }
+  }
+}
+
+std::size_t ConnectionTable::cut_off() {
+  const auto connections = connections_.lock();
+  std::size_t served = 0;
+  for (const auto& connection : *connections) {
+    served += connection->is_owned() ? 1U : 0U;
+    connection->socket.shutdown();
+  }
+  return served;
+}
+
+bool ConnectionTable::wait_until_empty(SteadyTime deadline) {
+  auto connections = connections_.lock();
+  return changed_.wait_until(connections.lock(), deadline, [&] { return connections->empty(); });
+}
+
+void ConnectionTable::wait_until_empty() {
+  auto connections = connections_.lock();
+  changed_.wait(connections.lock(), [&] { return connections->empty(); });
+}
+
+} // namespace pkc::http

@@ -1,0 +1,46 @@
+// ConnectionTable: all connections of a server.
+#pragma once
+
+#include "connection.hpp"
+
+#include "pkc/base/clock.hpp"
+#include "pkc/base/guarded.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace pkc::http {
+
+/// Owns the connections. A descriptor is closed only after its connection has left the table, so
+/// whoever sees a connection here may shut its socket down without hitting a reused number.
+/// Thread-safe.
+class ConnectionTable {
+ public:
+  /// The caller owns (in the sense of Connection) what it gets.
+  Connection& add(std::unique_ptr<Connection> connection);
+  /// Closes it. REQUIRES: the caller owns it.
+  void remove(Connection& connection);
+
+  [[nodiscard]] std::size_t size() const { return size_.load(std::memory_order_relaxed); }
+
+  /// Wakes every parked connection whose deadline is not after `now`, for its worker to see that it
+  /// has expired.
+  void expire_due(SteadyTime now);
+  /// Wakes every parked connection that waits for a request.
+  void expire_waiting();
+  /// Shuts every socket down; returns how many connections were being served.
+  std::size_t cut_off();
+  /// Blocks until no connection is left; false when `deadline` came first.
+  bool wait_until_empty(SteadyTime deadline);
+  void wait_until_empty();
+
+ private:
+  Guarded<std::vector<std::unique_ptr<Connection>>> connections_;
+  std::condition_variable changed_;
+  std::atomic<std::size_t> size_ = 0;
+};
+
+} // namespace pkc::http

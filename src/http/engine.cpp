@@ -1,0 +1,387 @@
+#include "engine.hpp"
+
+#include "listener.hpp"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace pkc::http {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int kAcceptsInARow = 64;
+/// Connections beyond connections_max that may wait for their 503 to be read.
+constexpr std::size_t kTurnedAwayMax = 256;
+constexpr std::chrono::hours kGraceMax{24}; ///< keeps sums of times far from overflow
+constexpr milliseconds kLingerIdle{5'000};
+constexpr milliseconds kLingerTotal{30'000};
+constexpr int kLingerReadsInARow = 16;
+
+/// Being out of descriptors is told once in a while, not for every client.
+constexpr milliseconds kPauseLogInterval{1'000};
+
+/// The housekeeper's steps: while no worker is free, while stopping, and otherwise at most.
+constexpr milliseconds kPressedTick{2};
+constexpr milliseconds kStoppingTick{5};
+constexpr milliseconds kSweepTickMax{500};
+/// So many calm steps in a row end the frequent checks of the pool.
+constexpr int kCalmSteps = 50;
+
+milliseconds sweep_tick(const ServerOptions& options) {
+  const milliseconds shortest =
+      std::min({options.head_timeout, options.idle_timeout, options.body_timeout, kLingerIdle});
+  return std::clamp(shortest / 4, kStoppingTick, kSweepTickMax);
+}
+
+constexpr std::string_view kBusyAnswer =
+    "HTTP/1.1 503 Service Unavailable\r\n"
+    "Retry-After: 1\r\n"
+    "Content-Type: application/json\r\n"
+    "Content-Length: 32\r\n"
+    "Connection: close\r\n"
+    "\r\n"
+    "{\"error\":\"too many connections\"}";
+static_assert(kBusyAnswer.ends_with("\r\n\r\n{\"error\":\"too many connections\"}"));
+static_assert(std::string_view("{\"error\":\"too many connections\"}").size() == 32);
+
+/// accept() also reports what went wrong on the way to the new connection, which is not ours to
+/// care for; these are about us.
+bool is_out_of_resources(int error_number) {
+  return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS ||
+         error_number == ENOMEM;
+}
+
+} // namespace
+
+Engine::Engine(Parts parts, ServerOptions options, Router router, AccessLog access_log)
+    : site_{.options = std::move(options),
+            .head_limits = {},
+            .proxies = std::move(parts.proxies),
+            .router = std::move(router),
+            .access_log = std::move(access_log),
+            .clock = system_clock()},
+      listener_(std::move(parts.listener)),
+      port_(parts.port),
+      poller_(std::move(parts.poller)) {
+  site_.head_limits.head_size_max = site_.options.head_size_max;
+}
+
+Result<void> Engine::launch() {
+  workers_ = std::make_unique<WorkerPool>(site_.options.workers_min,
+                                          site_.options.workers_max,
+                                          [this](Worker& worker) { work(worker); });
+  try {
+    housekeeper_ = std::jthread([this](const std::stop_token& stop) { keep_house(stop); });
+  } catch (const std::system_error&) {
+    return fail(Errc::io, "cannot start a thread for the HTTP server");
+  }
+  if (workers_->size() == 0) {
+    return fail(Errc::io, "cannot start a thread for the HTTP server");
+  }
+  return poller_.add(listener_.get(), &listener_);
+}
+
+Result<std::unique_ptr<Server>> Engine::start(Parts parts,
+                                              ServerOptions options,
+                                              Router router,
+                                              AccessLog access_log) {
+  std::unique_ptr<Engine> engine(
+      new Engine(std::move(parts), std::move(options), std::move(router), std::move(access_log)));
+  TRY(engine->launch());
+  return engine;
+}
+
+Engine::~Engine() {
+  stop(milliseconds{0});
+}
+
+// ---- workers ------------------------------------------------------------------------------------
+
+void Engine::work(Worker& worker) {
+  Exchange exchange(site_);
+  while (!quitting_) {
+    worker.begin_wait();
+    const auto event = poller_.wait(site_.options.worker_idle_timeout);
+    const bool last = worker.end_wait();
+    if (!event) {
+      if (worker.try_retire()) {
+        return;
+      }
+      continue;
+    }
+    if (event->tag == nullptr) {
+      continue; // interrupted: quitting
+    }
+    if (last) {
+      call_housekeeper();
+    }
+    if (event->tag == &listener_) {
+      accept_connections();
+    } else {
+      handle(exchange, *static_cast<Connection*>(event->tag));
+    }
+  }
+}
+
+/// One step of the state diagram, by the worker that got the event.
+void Engine::handle(Exchange& exchange, Connection& connection) {
+  const bool expired = connection.unpark();
+  const Next next = connection.phase == Phase::lingering ? advance_lingering(connection, expired)
+                                                         : exchange.advance(connection, expired);
+  switch (next) {
+    case Next::wait:
+      park(connection,
+           connection.phase == Phase::lingering ? linger_step(connection)
+                                                : exchange.wait_deadline(connection),
+           Poller::Wake::on_input);
+      break;
+    case Next::yield:
+      park(connection, exchange.wait_deadline(connection), Poller::Wake::at_once);
+      break;
+    case Next::linger:
+      begin_linger(connection);
+      park(connection, linger_step(connection), Poller::Wake::on_input);
+      break;
+    case Next::reset:
+      connection.socket.reset_on_close();
+      remove(connection);
+      break;
+    case Next::close:
+      remove(connection);
+      break;
+  }
+}
+
+void Engine::park(Connection& connection, SteadyTime deadline, Poller::Wake wake) {
+  const int fd = connection.socket.descriptor();
+  connection.park(deadline);
+  // From here on the connection may belong to another worker already, unless arming fails.
+  if (!poller_.arm(fd, &connection, wake)) {
+    remove(connection);
+  }
+}
+
+void Engine::remove(Connection& connection) {
+  table_.remove(connection);
+  if (accepting_paused_) {
+    resume_accepting();
+  }
+}
+
+// A close with input unread makes the kernel send RST, and an RST makes the client's kernel drop
+// the answer it has not read yet. So the answer is followed by FIN, and input is read and dropped
+// until the client has seen it and closes.
+void Engine::begin_linger(Connection& connection) const {
+  connection.input = InputBuffer{};
+  connection.linger_deadline = site_.clock.steady_now() + kLingerTotal;
+  connection.phase = Phase::lingering;
+  connection.socket.shutdown_write();
+}
+
+SteadyTime Engine::linger_step(const Connection& connection) const {
+  return std::min(site_.clock.steady_now() + kLingerIdle, connection.linger_deadline);
+}
+
+Next Engine::advance_lingering(Connection& connection, bool expired) const {
+  if (expired || site_.clock.steady_now() >= connection.linger_deadline) {
+    return Next::close;
+  }
+  std::array<std::byte, 16 * kKiB>
+      dropped; // NOLINT(cppcoreguidelines-pro-type-member-init): only written
+  for (int reads = 0; reads < kLingerReadsInARow; ++reads) {
+    const auto received = connection.socket.try_receive(dropped);
+    if (!received || *received == 0U) {
+      return Next::close;
+    }
+    if (!*received) {
+      break;
+    }
+  }
+  return Next::wait;
+}
+
+// ---- accepting ----------------------------------------------------------------------------------
+
+void Engine::accept_connections() {
+  for (int accepted = 0; accepted < kAcceptsInARow; ++accepted) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof(address);
+    UniqueFd fd(::accept4(listener_.get(),
+                          reinterpret_cast<sockaddr*>(&address),
+                          &size,
+                          SOCK_NONBLOCK | SOCK_CLOEXEC));
+    const int error_number = errno;
+    if (fd) {
+      admit(std::move(fd), format_address(address));
+      continue;
+    }
+    if (site_.stopping) {
+      return; // the listener is shut down and stays disarmed
+    }
+    if (is_out_of_resources(error_number)) {
+      pause_accepting(error_number);
+      return;
+    }
+    if (error_number == EAGAIN) {
+      break;
+    }
+  }
+  // Failure is out of memory in the kernel: the housekeeper tries again.
+  if (!poller_.arm(listener_.get(), &listener_, Poller::Wake::on_input)) {
+    accepting_paused_ = true;
+  }
+}
+
+void Engine::admit(UniqueFd fd, std::string peer) {
+  const int on = 1;
+  // Answers go out in whole pieces, so Nagle's algorithm could only delay their last segment.
+  static_cast<void>(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
+  if (table_.size() >= site_.options.connections_max) {
+    turn_away(std::move(fd), std::move(peer));
+    return;
+  }
+  const int number = fd.get();
+  Connection& connection =
+      table_.add(std::make_unique<Connection>(Socket(std::move(fd)), std::move(peer)));
+  connection.park(site_.clock.steady_now() + site_.options.idle_timeout);
+  if (!poller_.add(number, &connection)) {
+    remove(connection);
+  }
+}
+
+void Engine::turn_away(UniqueFd fd, std::string peer) {
+  const int number = fd.get();
+  auto connection = std::make_unique<Connection>(Socket(std::move(fd)), std::move(peer));
+  // An empty send buffer takes this at once; a client that could not get it gets the close.
+  const bool sent =
+      connection->socket.send_all(as_bytes(kBusyAnswer), More::no, milliseconds{0}).has_value();
+  if (site_.access_log) {
+    AccessRecord record;
+    record.status = sent ? 503 : 0;
+    record.client_address = connection->peer;
+    site_.access_log(record);
+  }
+  if (!sent || table_.size() >= site_.options.connections_max + kTurnedAwayMax) {
+    return;
+  }
+  begin_linger(*connection);
+  Connection& added = table_.add(std::move(connection));
+  added.park(linger_step(added));
+  if (!poller_.add(number, &added)) {
+    remove(added);
+  }
+}
+
+// The listener stays disarmed, and new clients wait in the kernel's backlog, until a connection
+// closes or the housekeeper comes by: with the listener armed the workers would spin.
+void Engine::pause_accepting(int error_number) {
+  accepting_paused_ = true;
+  const SteadyTime now = site_.clock.steady_now();
+  SteadyTime logged = pause_logged_;
+  const bool due = logged == SteadyTime{} || now - logged >= kPauseLogInterval;
+  if (due && pause_logged_.compare_exchange_strong(logged, now) && site_.access_log) {
+    const Error error = fail_errno(error_number, "cannot accept connections").error();
+    AccessRecord record;
+    record.failure = error.message;
+    site_.access_log(record);
+  }
+}
+
+void Engine::resume_accepting() {
+  if (site_.stopping || !accepting_paused_.exchange(false)) {
+    return;
+  }
+  if (!poller_.arm(listener_.get(), &listener_, Poller::Wake::on_input)) {
+    accepting_paused_ = true;
+  }
+}
+
+// ---- housekeeping -------------------------------------------------------------------------------
+
+void Engine::call_housekeeper() {
+  if (!pressed_.load(std::memory_order_relaxed) && !pressed_.exchange(true)) {
+    {
+      const std::lock_guard lock(house_mutex_);
+    } // the housekeeper is before or in its wait, not between
+    house_call_.notify_one();
+  }
+}
+
+void Engine::keep_house(const std::stop_token& stop) {
+  static_cast<void>(::pthread_setname_np(::pthread_self(), "http-house")); // for humans only
+  const milliseconds calm_tick = sweep_tick(site_.options);
+  SteadyTime next_sweep = site_.clock.steady_now() + calm_tick;
+  int calm_steps = 0;
+  while (!stop.stop_requested()) {
+    if (pressed_) {
+      calm_steps = workers_->grow() ? 0 : calm_steps + 1;
+      pressed_ = calm_steps < kCalmSteps;
+    }
+    const SteadyTime now = site_.clock.steady_now();
+    if (site_.stopping || now >= next_sweep) {
+      sweep();
+      next_sweep = now + calm_tick;
+    }
+    std::unique_lock lock(house_mutex_);
+    if (site_.stopping || pressed_) {
+      house_call_.wait_for(
+          lock, stop, site_.stopping ? kStoppingTick : kPressedTick, [] { return false; });
+    } else {
+      house_call_.wait_until(
+          lock, stop, next_sweep, [this] { return pressed_.load() || site_.stopping; });
+    }
+  }
+}
+
+void Engine::sweep() {
+  table_.expire_due(site_.clock.steady_now());
+  if (site_.stopping) {
+    table_.expire_waiting();
+  }
+  workers_->reap();
+  if (accepting_paused_) {
+    resume_accepting();
+  }
+}
+
+// ---- stopping -----------------------------------------------------------------------------------
+
+bool Engine::stop(milliseconds grace) {
+  std::call_once(stop_once_, [&] { stopped_cleanly_ = shut_down(grace); });
+  return stopped_cleanly_;
+}
+
+bool Engine::shut_down(milliseconds grace) {
+  const SteadyTime deadline = site_.clock.steady_now() + std::min<milliseconds>(grace, kGraceMax);
+  site_.stopping = true;
+  // The descriptor stays open until no worker can be in accept() with it.
+  static_cast<void>(::shutdown(listener_.get(), SHUT_RDWR));
+  call_housekeeper();
+  std::size_t cut_off = 0;
+  if (!table_.wait_until_empty(deadline)) {
+    cut_off = table_.cut_off();
+    table_.wait_until_empty();
+  }
+  if (housekeeper_.joinable()) { // not so when start() failed
+    housekeeper_.request_stop();
+    housekeeper_.join();
+  }
+  quitting_ = true;
+  poller_.interrupt();
+  workers_->join_all();
+  listener_.reset();
+  return cut_off == 0;
+}
+
+} // namespace pkc::http

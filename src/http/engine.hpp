@@ -1,0 +1,107 @@
+// Engine: the server behind Server. Accepts, parks connections in epoll, hands those with input to
+// workers.
+#pragma once
+
+#include "connection_table.hpp"
+#include "exchange.hpp"
+#include "poller.hpp"
+#include "worker_pool.hpp"
+
+#include "pkc/base/clock.hpp"
+#include "pkc/base/unique_handle.hpp"
+#include "pkc/http/server.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+namespace pkc::http {
+
+/// The states of a connection, and what moves it:
+///
+///     accept ──► parked, reading_head ──input──► owned by a worker ──► closed
+///                     ▲      │                      │   │    ▲
+///                     │      └──deadline: 408, or───┼───┼────┘
+///                     └──────── answered, kept ─────┘   │ answered, not kept
+///                                                       ▼
+///                                         parked, lingering ──input ends or deadline──► closed
+///
+/// Threads: workers (Exchange serves, blocking), and one housekeeper that enforces the deadlines of
+/// parked connections and the size of the pool. Thread-safe.
+class Engine final : public Server {
+ public:
+  /// What start() makes before there are threads.
+  struct Parts {
+    UniqueFd listener;
+    std::uint16_t port = 0;
+    Poller poller;
+    TrustedProxies proxies;
+  };
+
+  /// Errors: io when the machine gives no thread.
+  static Result<std::unique_ptr<Server>> start(Parts parts,
+                                               ServerOptions options,
+                                               Router router,
+                                               AccessLog access_log);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  Engine(Engine&&) = delete;
+  Engine& operator=(Engine&&) = delete;
+  ~Engine() override;
+
+  [[nodiscard]] std::uint16_t port() const override { return port_; }
+  [[nodiscard]] ServerLoad load() const override { return {table_.size(), workers_->size()}; }
+  bool stop(std::chrono::milliseconds grace) override;
+
+ private:
+  Engine(Parts parts, ServerOptions options, Router router, AccessLog access_log);
+
+  Result<void> launch();
+
+  void work(Worker& worker);
+  void handle(Exchange& exchange, Connection& connection);
+  [[nodiscard]] Next advance_lingering(Connection& connection, bool expired) const;
+  void park(Connection& connection, SteadyTime deadline, Poller::Wake wake);
+  void begin_linger(Connection& connection) const;
+  [[nodiscard]] SteadyTime linger_step(const Connection& connection) const;
+  void remove(Connection& connection);
+
+  void accept_connections();
+  void admit(UniqueFd fd, std::string peer);
+  void turn_away(UniqueFd fd, std::string peer);
+  void pause_accepting(int error_number);
+  void resume_accepting();
+
+  void keep_house(const std::stop_token& stop);
+  void sweep();
+  void call_housekeeper();
+  bool shut_down(std::chrono::milliseconds grace);
+
+  Site site_;
+  UniqueFd listener_;
+  const std::uint16_t port_;
+  Poller poller_;
+  ConnectionTable table_;
+  std::atomic<bool> accepting_paused_ = false;
+  std::atomic<SteadyTime> pause_logged_; ///< when the operator was last told
+  std::atomic<bool> quitting_ = false;   ///< workers return
+
+  std::mutex house_mutex_; ///< for the condition only; the flag is the data
+  std::condition_variable_any house_call_;
+  std::atomic<bool> pressed_ = false; ///< no worker waits, so the pool is checked often
+
+  std::once_flag stop_once_;
+  bool stopped_cleanly_ = false;
+
+  std::unique_ptr<WorkerPool> workers_; ///< after everything that its threads use
+  std::jthread housekeeper_;
+};
+
+} // namespace pkc::http

@@ -1,0 +1,230 @@
+#include "exchange.hpp"
+
+#include "body_reader.hpp"
+#include "text.hpp"
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <utility>
+
+namespace pkc::http {
+
+namespace {
+
+/// How many pipelined requests one connection gets before others have their turn.
+constexpr int kRequestsInARow = 64;
+/// An unread body up to this size is dropped and the connection kept; of a larger one the client
+/// is told to stop.
+constexpr ByteCount kDiscardMax = 64 * kKiB;
+/// Room for a head and the first bytes of a body, read with one call.
+constexpr std::size_t kInputSlack = 16 * kKiB;
+
+constexpr std::array<std::pair<std::string_view, Method>, 7> kMethods{{
+    {"GET", Method::get},
+    {"HEAD", Method::head},
+    {"PUT", Method::put},
+    {"POST", Method::post},
+    {"DELETE", Method::delete_},
+    {"OPTIONS", Method::options},
+    {"PATCH", Method::patch},
+}};
+
+Method method_of(std::string_view name) {
+  const auto* row = std::ranges::find(kMethods, name, &std::pair<std::string_view, Method>::first);
+  return row == kMethods.end() ? Method::other : row->second;
+}
+
+} // namespace
+
+Exchange::Exchange(Site& site) : site_(site), writer_(site.clock) {}
+
+SteadyTime Exchange::wait_deadline(Connection& connection) const {
+  const SteadyTime now = site_.clock.steady_now();
+  if (connection.discard_left > 0) {
+    return now + site_.options.body_timeout;
+  }
+  if (connection.input.empty()) {
+    connection.head_deadline.reset();
+    return now + site_.options.idle_timeout;
+  }
+  if (!connection.head_deadline) {
+    connection.head_deadline = now + site_.options.head_timeout;
+  }
+  return *connection.head_deadline; // a byte now and then does not move it
+}
+
+Next Exchange::advance(Connection& connection, bool expired) {
+  if (expired) {
+    const bool head_begun = !connection.input.empty() && connection.discard_left == 0;
+    head_ = Head{};
+    return head_begun && !site_.stopping
+               ? refuse(connection, 408, "the request head did not come in time")
+               : Next::close;
+  }
+  memory_.lend_to(connection.input);
+  const Next next = read_requests(connection);
+  memory_.take_back(connection.input);
+  return next;
+}
+
+Next Exchange::read_requests(Connection& connection) {
+  const MutableByteSpan room = connection.input.room(site_.head_limits.head_size_max + kInputSlack);
+  bool ended = false;
+  if (!room.empty()) { // pipelined requests may fill it
+    const auto received = connection.socket.try_receive(room);
+    if (!received) {
+      return Next::close; // the client reset it
+    }
+    ended = *received && **received == 0;
+    connection.input.commit(received->value_or(0));
+  }
+  const Next next = serve_buffered(connection);
+  // A client may close its side behind its last request and still wait for the answer.
+  return ended && next == Next::wait ? Next::close : next;
+}
+
+Next Exchange::serve_buffered(Connection& connection) {
+  InputBuffer& input = connection.input;
+  for (int served = 0; served < kRequestsInARow; ++served) {
+    const auto discarded =
+        static_cast<std::size_t>(std::min<ByteCount>(connection.discard_left, input.text().size()));
+    input.consume(discarded);
+    connection.discard_left -= discarded;
+    if (input.empty()) {
+      return Next::wait;
+    }
+    const HeadScan scan = scan_head(input.text(), connection.scanned, site_.head_limits, head_);
+    connection.scanned = scan.state == HeadState::needs_more ? input.text().size() : 0;
+    if (scan.state == HeadState::needs_more) {
+      connection.socket.acknowledge_now();
+      return Next::wait;
+    }
+    connection.head_deadline.reset();
+    const Next next = scan.state == HeadState::complete
+                          ? serve(connection)
+                          : refuse(connection, scan.status, scan.message);
+    if (next != Next::wait) {
+      return next;
+    }
+  }
+  return Next::yield;
+}
+
+Request Exchange::make_request(const Connection& connection) {
+  Request request;
+  request.method = method_of(head_.method);
+  request.method_name = head_.method;
+  request.path = head_.path;
+  request.query = head_.query;
+  forwarded_for_.clear();
+  for (const HeadField& field : head_.fields) {
+    request.headers.add(field.name, field.value);
+    if (equals_ignoring_case(field.name, "X-Forwarded-For")) {
+      forwarded_for_.push_back(field.value);
+    }
+  }
+  request.client_address = forwarded_for_.empty()
+                               ? connection.peer
+                               : site_.proxies.client_address(connection.peer, forwarded_for_);
+  return request;
+}
+
+Response Exchange::call_handler(Request& request, std::string& failure) const {
+  try {
+    return site_.router.dispatch(request);
+  } catch (const std::exception& exception) {
+    failure = std::string("exception in a handler: ") + exception.what();
+  } catch (...) {
+    failure = "unknown exception in a handler";
+  }
+  Response response = make_error(500, "internal error");
+  response.close_connection = true;
+  return response;
+}
+
+/// Whether the next request can follow on this connection.
+bool Exchange::can_keep(const Response& response, const BodyReader& body) const {
+  if (!head_.keep_alive || response.close_connection || site_.stopping) {
+    return false;
+  }
+  // A client that waits for "100 Continue" may give up waiting and send its body just as our answer
+  // leaves. Whether body or next request follows cannot be known then, and a guess would let a body
+  // be taken for a request, so the connection ends (RFC 9112 section 9.3 keeps it only for a server
+  // that reads on).
+  if (body.continue_pending()) {
+    return false;
+  }
+  const auto left = body.bytes_left();
+  return left && *left <= kDiscardMax;
+}
+
+Next Exchange::serve(Connection& connection) {
+  const SteadyTime started = site_.clock.steady_now();
+  if (!parser_.agrees(connection.input.text().substr(0, head_.size), head_)) {
+    return refuse(connection, 400, "malformed request head");
+  }
+  Request request = make_request(connection);
+  target_ = head_.target;
+  BodyReader body(connection, head_, site_.options.body_timeout);
+  request.body = &body;
+  connection.input.consume(head_.size); // ends all views of head_
+  if (!body.at_end() && connection.input.empty()) {
+    connection.socket.acknowledge_now();
+  }
+  std::string failure;
+  Response response = call_handler(request, failure);
+  const bool keep = can_keep(response, body);
+  const AnswerResult answer = writer_.write(connection.socket,
+                                            response,
+                                            {.is_head_request = request.method == Method::head,
+                                             .is_http_1_0 = head_.is_http_1_0,
+                                             .keep_alive = keep,
+                                             .write_timeout = site_.options.write_timeout});
+  if (site_.access_log) {
+    const auto duration =
+        std::chrono::duration_cast<std::chrono::microseconds>(site_.clock.steady_now() - started);
+    site_.access_log({.method = request.method_name,
+                      .target = target_,
+                      .status = response.status,
+                      .bytes_sent = answer.body_bytes,
+                      .bytes_received = body.received(),
+                      .duration = duration,
+                      .client_address = request.client_address,
+                      .aborted = !answer.complete,
+                      .failure = answer.complete ? failure : answer.failure});
+  }
+  if (!answer.complete) {
+    return Next::reset;
+  }
+  if (keep) {
+    connection.discard_left = *body.bytes_left();
+    return Next::wait;
+  }
+  // A client that asked for the close and has sent all of its request has nothing in flight that
+  // could turn our close into a reset.
+  const bool clean = !head_.keep_alive && body.at_end() && connection.input.empty();
+  return clean ? Next::close : Next::linger;
+}
+
+Next Exchange::refuse(Connection& connection, int status, std::string_view message) {
+  Response response = make_error(status, message);
+  const AnswerResult answer = writer_.write(connection.socket,
+                                            response,
+                                            {.is_head_request = head_.method == "HEAD",
+                                             .is_http_1_0 = head_.is_http_1_0,
+                                             .keep_alive = false,
+                                             .write_timeout = site_.options.write_timeout});
+  if (site_.access_log) {
+    site_.access_log({.method = head_.method,
+                      .target = head_.target,
+                      .status = status,
+                      .bytes_sent = answer.body_bytes,
+                      .client_address = connection.peer,
+                      .aborted = !answer.complete,
+                      .failure = answer.failure});
+  }
+  return answer.complete ? Next::linger : Next::reset;
+}
+
+} // namespace pkc::http

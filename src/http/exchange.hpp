@@ -1,0 +1,74 @@
+// Exchange: from the bytes of a connection to requests, and from responses back.
+#pragma once
+
+#include "client_address.hpp"
+#include "connection.hpp"
+#include "head.hpp"
+#include "request_parser.hpp"
+#include "response_writer.hpp"
+
+#include "pkc/base/clock.hpp"
+#include "pkc/http/server.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pkc::http {
+
+class BodyReader;
+
+/// What every worker of a server reads and none changes, but for the flag.
+struct Site {
+  ServerOptions options;
+  HeadLimits head_limits;
+  TrustedProxies proxies;
+  Router router;
+  AccessLog access_log;
+  const Clock& clock;
+  std::atomic<bool> stopping = false; ///< no answer keeps its connection any more
+};
+
+/// What becomes of a connection when its worker is done with it.
+enum class Next {
+  wait,   ///< park until bytes come
+  yield,  ///< park, but come back at once: a complete request may be buffered
+  linger, ///< half close, then drop input until the client closes
+  close,
+  reset, ///< close with RST: the answer is broken
+};
+
+/// Serves the requests of the connections its worker takes. One thread at a time.
+class Exchange {
+ public:
+  explicit Exchange(Site& site);
+
+  /// Reads what has come on `connection` (which the caller owns) and serves every complete request
+  /// in it. `expired`: nothing came in time. Does not wait for the rest of a head; blocks only
+  /// while a request is served.
+  Next advance(Connection& connection, bool expired);
+
+  /// When a connection that waits now has waited too long.
+  [[nodiscard]] SteadyTime wait_deadline(Connection& connection) const;
+
+ private:
+  Next read_requests(Connection& connection);
+  Next serve_buffered(Connection& connection);
+  Next serve(Connection& connection);
+  Next refuse(Connection& connection, int status, std::string_view message);
+  Request make_request(const Connection& connection);
+  Response call_handler(Request& request, std::string& failure) const;
+  [[nodiscard]] bool can_keep(const Response& response, const BodyReader& body) const;
+
+  Site& site_;
+  RequestParser parser_;
+  ResponseWriter writer_;
+  InputBuffer memory_; ///< lent to the connection that is served
+  Head head_;
+  std::string target_; ///< of the request being served, for the log
+  std::vector<std::string_view> forwarded_for_;
+};
+
+} // namespace pkc::http

@@ -1,0 +1,92 @@
+#include "listener.hpp"
+
+#include <netdb.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstring>
+#include <string_view>
+
+namespace pkc::http {
+
+namespace {
+
+constexpr int kBacklog = 4096; ///< the kernel's net.core.somaxconn caps it
+
+struct AddressListTraits {
+  using Type = addrinfo*;
+  static constexpr Type kInvalid = nullptr;
+  static void close(Type list) noexcept { ::freeaddrinfo(list); }
+};
+
+Result<UniqueFd> listen_at(const addrinfo& address) {
+  UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) {
+    return fail_errno(errno, "socket");
+  }
+  const int on = 1;
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0) {
+    return fail_errno(errno, "setsockopt");
+  }
+  const int off = 0; // "::" serves IPv4 too, whatever the machine's default is
+  if (address.ai_family == AF_INET6 &&
+      ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0) {
+    return fail_errno(errno, "setsockopt");
+  }
+  if (::bind(fd.get(), address.ai_addr, address.ai_addrlen) != 0) {
+    return fail_errno(errno, "bind");
+  }
+  if (::listen(fd.get(), kBacklog) != 0) {
+    return fail_errno(errno, "listen");
+  }
+  return fd;
+}
+
+} // namespace
+
+Result<UniqueFd> listen_on(const std::string& host, std::uint16_t port) {
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  const std::string name = bracketed ? host.substr(1, host.size() - 2) : host;
+  const std::string service = std::to_string(port);
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* list = nullptr;
+  const int status =
+      name.empty() ? EAI_NONAME : ::getaddrinfo(name.c_str(), service.c_str(), &hints, &list);
+  if (status != 0) {
+    return fail(Errc::invalid_argument,
+                "cannot resolve the bind address \"" + host + "\": " + ::gai_strerror(status));
+  }
+  const UniqueHandle<AddressListTraits> owner(list);
+  Result<UniqueFd> last = fail(Errc::io, "no address");
+  for (const addrinfo* address = list; address != nullptr; address = address->ai_next) {
+    last = listen_at(*address);
+    if (last) {
+      return last;
+    }
+  }
+  return std::unexpected(
+      std::move(last).error().prefixed("cannot listen on " + host + ":" + service));
+}
+
+Result<std::uint16_t> local_port(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return fail_errno(errno, "getsockname");
+  }
+  if (address.ss_family == AF_INET6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &address, sizeof(v6));
+    return ntohs(v6.sin6_port);
+  }
+  sockaddr_in v4{};
+  std::memcpy(&v4, &address, sizeof(v4));
+  return ntohs(v4.sin_port);
+}
+
+} // namespace pkc::http

@@ -1,0 +1,77 @@
+#include "pkc/http/message.hpp"
+
+#include "text.hpp"
+
+#include <algorithm>
+
+namespace pkc::http {
+
+std::optional<std::string_view> Headers::get(std::string_view name) const {
+  for (const auto& [field, value] : fields_) {
+    if (equals_ignoring_case(field, name)) {
+      return value;
+    }
+  }
+  return std::nullopt;
+}
+
+void Headers::add(std::string_view name, std::string_view value) {
+  fields_.emplace_back(name, value);
+}
+
+void Headers::set(std::string_view name, std::string_view value) {
+  // The copy comes first: `value` may view into a field that is about to go.
+  std::pair<std::string, std::string> field(name, value);
+  std::erase_if(fields_,
+                [&](const auto& other) { return equals_ignoring_case(other.first, field.first); });
+  fields_.push_back(std::move(field));
+}
+
+ByteCount Response::body_length() const {
+  if (const auto* text = std::get_if<std::string>(&body)) {
+    return text->size();
+  }
+  if (const auto* file = std::get_if<FileBody>(&body)) {
+    return file->length;
+  }
+  return std::get<StreamBody>(body).length;
+}
+
+Response make_response(int status) {
+  Response response;
+  response.status = status;
+  return response;
+}
+
+namespace {
+
+void append_json_escaped(std::string& out, std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == '\x7f') {
+      const auto value = static_cast<unsigned char>(c);
+      out += "\\u00";
+      out += kHex[value >> 4U];
+      out += kHex[value & 0xFU];
+    } else {
+      out += c;
+    }
+  }
+}
+
+} // namespace
+
+Response make_error(int status, std::string_view message) {
+  Response response = make_response(status);
+  response.headers.add("Content-Type", "application/json");
+  std::string body = "{\"error\":\"";
+  append_json_escaped(body, message);
+  body += "\"}";
+  response.body = std::move(body);
+  return response;
+}
+
+} // namespace pkc::http

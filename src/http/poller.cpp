@@ -1,0 +1,62 @@
+#include "poller.hpp"
+
+#include "pkc/base/assert.hpp"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <utility>
+
+namespace pkc::http {
+
+Result<Poller> Poller::make() {
+  UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) {
+    return fail_errno(errno, "epoll_create1");
+  }
+  UniqueFd interrupt(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!interrupt) {
+    return fail_errno(errno, "eventfd");
+  }
+  epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, interrupt.get(), &event) != 0) {
+    return fail_errno(errno, "epoll_ctl");
+  }
+  return Poller(std::move(epoll), std::move(interrupt));
+}
+
+Result<void> Poller::add(int fd, void* tag) {
+  epoll_event event{.events = EPOLLIN | EPOLLONESHOT, .data = {.ptr = tag}};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return fail_errno(errno, "epoll_ctl");
+  }
+  return {};
+}
+
+Result<void> Poller::arm(int fd, void* tag, Wake wake) {
+  const std::uint32_t wanted = wake == Wake::at_once ? EPOLLIN | EPOLLOUT : EPOLLIN;
+  epoll_event event{.events = wanted | EPOLLONESHOT, .data = {.ptr = tag}};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) {
+    return fail_errno(errno, "epoll_ctl");
+  }
+  return {};
+}
+
+std::optional<Poller::Event> Poller::wait(std::chrono::milliseconds timeout) {
+  // One event a call: a second one would wait while this worker serves the first.
+  epoll_event event{};
+  const int count = ::epoll_wait(epoll_.get(), &event, 1, static_cast<int>(timeout.count()));
+  if (count <= 0) {
+    PKC_ASSERT(count == 0 || errno == EINTR);
+    return std::nullopt;
+  }
+  return Event{event.data.ptr};
+}
+
+void Poller::interrupt() {
+  const int status = ::eventfd_write(interrupt_.get(), 1);
+  PKC_ASSERT(status == 0);
+}
+
+} // namespace pkc::http

@@ -1,0 +1,26 @@
+#include "pkc/http/server.hpp"
+
+#include "engine.hpp"
+#include "listener.hpp"
+
+#include <utility>
+
+namespace pkc::http {
+
+Result<std::unique_ptr<Server>> Server::start(ServerOptions options,
+                                              Router router,
+                                              AccessLog access_log) {
+  if (options.workers_max == 0 || options.connections_max == 0 || options.head_size_max == 0) {
+    return fail(Errc::invalid_argument, "a limit of the HTTP server is 0");
+  }
+  TRY_ASSIGN(TrustedProxies proxies, TrustedProxies::parse(options.trusted_proxies));
+  TRY_ASSIGN(UniqueFd listener, listen_on(options.bind, options.port));
+  TRY_ASSIGN(const std::uint16_t port, local_port(listener.get()));
+  TRY_ASSIGN(Poller poller, Poller::make());
+  return Engine::start({std::move(listener), port, std::move(poller), std::move(proxies)},
+                       std::move(options),
+                       std::move(router),
+                       std::move(access_log));
+}
+
+} // namespace pkc::http

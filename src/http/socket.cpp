@@ -1,0 +1,142 @@
+#include "socket.hpp"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace pkc::http {
+
+namespace {
+
+/// sendfile's own limit is 2 GiB; smaller steps keep the progress visible to the timeout.
+constexpr ByteCount kSendFileStepMax = 64 * kMiB;
+
+static_assert(EAGAIN == EWOULDBLOCK); // on Linux one number, so one comparison
+
+std::unexpected<Error> fail_transfer(int error_number, std::string_view what) {
+  Error error = fail_errno(error_number, what).error();
+  error.code = Errc::unavailable;
+  return std::unexpected(std::move(error));
+}
+
+} // namespace
+
+Result<void> Socket::wait(short events, std::chrono::milliseconds timeout) {
+  pollfd entry{fd_.get(), events, 0};
+  const auto limit =
+      std::min<std::chrono::milliseconds::rep>(timeout.count(), std::numeric_limits<int>::max());
+  for (;;) {
+    const int ready = ::poll(&entry, 1, static_cast<int>(limit));
+    const int error_number = errno;
+    if (ready > 0) {
+      return {};
+    }
+    if (ready == 0) {
+      return fail(Errc::timeout, "the client stalled");
+    }
+    if (error_number != EINTR) {
+      return fail_transfer(error_number, "poll");
+    }
+  }
+}
+
+Result<std::optional<std::size_t>> Socket::try_receive(MutableByteSpan buffer) {
+  for (;;) {
+    const ssize_t count = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
+    const int error_number = errno;
+    if (count >= 0) {
+      return static_cast<std::size_t>(count);
+    }
+    if (error_number == EAGAIN) {
+      return std::nullopt;
+    }
+    if (error_number != EINTR) {
+      return fail_transfer(error_number, "receive");
+    }
+  }
+}
+
+Result<std::size_t> Socket::receive(MutableByteSpan buffer, std::chrono::milliseconds timeout) {
+  for (;;) {
+    TRY_ASSIGN(const std::optional<std::size_t> count, try_receive(buffer));
+    if (count) {
+      return *count;
+    }
+    TRY(wait(POLLIN, timeout));
+  }
+}
+
+Result<std::size_t> Socket::send(ByteSpan bytes, More more, std::chrono::milliseconds timeout) {
+  const int flags = MSG_NOSIGNAL | (more == More::yes ? MSG_MORE : 0);
+  for (;;) {
+    const ssize_t count = ::send(fd_.get(), bytes.data(), bytes.size(), flags);
+    const int error_number = errno;
+    if (count >= 0) {
+      return static_cast<std::size_t>(count);
+    }
+    if (error_number == EAGAIN) {
+      TRY(wait(POLLOUT, timeout));
+    } else if (error_number != EINTR) {
+      return fail_transfer(error_number, "send");
+    }
+  }
+}
+
+Result<void> Socket::send_all(ByteSpan bytes, More more, std::chrono::milliseconds timeout) {
+  while (!bytes.empty()) {
+    TRY_ASSIGN(const std::size_t count, send(bytes, more, timeout));
+    bytes = bytes.subspan(count);
+  }
+  return {};
+}
+
+Result<std::size_t> Socket::send_file(int file,
+                                      ByteCount offset,
+                                      ByteCount length,
+                                      std::chrono::milliseconds timeout) {
+  const auto step = static_cast<std::size_t>(std::min(length, kSendFileStepMax));
+  for (;;) {
+    auto position = static_cast<off_t>(offset);
+    const ssize_t count = ::sendfile(fd_.get(), file, &position, step);
+    const int error_number = errno;
+    if (count >= 0) {
+      return static_cast<std::size_t>(count);
+    }
+    if (error_number == EAGAIN) {
+      TRY(wait(POLLOUT, timeout));
+    } else if (error_number != EINTR) {
+      return fail_transfer(error_number, "sendfile");
+    }
+  }
+}
+
+void Socket::acknowledge_now() {
+  const int on = 1;
+  // Best effort: without it the request is only slower.
+  static_cast<void>(::setsockopt(fd_.get(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on)));
+}
+
+void Socket::shutdown_write() {
+  static_cast<void>(::shutdown(fd_.get(), SHUT_WR)); // fails only when the peer is gone already
+}
+
+void Socket::shutdown_read() const {
+  static_cast<void>(::shutdown(fd_.get(), SHUT_RD));
+}
+
+void Socket::shutdown() const {
+  static_cast<void>(::shutdown(fd_.get(), SHUT_RDWR));
+}
+
+void Socket::reset_on_close() {
+  const linger abort{.l_onoff = 1, .l_linger = 0};
+  static_cast<void>(::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)));
+}
+
+} // namespace pkc::http

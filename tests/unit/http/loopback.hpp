@@ -1,0 +1,222 @@
+// What the http tests share: a raw client, so that a test decides every byte, and a server on a
+// port of the kernel's choice.
+#pragma once
+
+#include "pkc/base/clock.hpp"
+#include "pkc/base/unique_handle.hpp"
+#include "pkc/http/server.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+namespace pkc::http::test {
+
+using namespace std::chrono_literals; // NOLINT(google-build-using-namespace,google-global-names-in-headers):
+                                      // literals only
+
+/// How long a test waits for what must come; far beyond what a loaded machine needs.
+constexpr std::chrono::milliseconds kPatience{20'000};
+
+inline SteadyTime deadline() {
+  return system_clock().steady_now() + kPatience;
+}
+
+/// Polls until `condition` holds; false when it does not within the patience.
+inline bool eventually(const std::function<bool()>& condition) {
+  const SteadyTime end = deadline();
+  while (!condition()) {
+    if (system_clock().steady_now() > end) {
+      return false;
+    }
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+struct Answer {
+  int status = 0;
+  std::string head; ///< status line and fields
+  std::string body;
+
+  [[nodiscard]] bool has(std::string_view text) const {
+    return head.find(text) != std::string::npos;
+  }
+};
+
+/// A blocking raw client on loopback. Every wait ends with the patience.
+class Client {
+ public:
+  explicit Client(std::uint16_t port, std::size_t receive_buffer = 0)
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    if (receive_buffer > 0) {
+      const int size = static_cast<int>(receive_buffer);
+      ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    }
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+      throw std::runtime_error("cannot connect");
+    }
+  }
+
+  /// False when the server has closed.
+  bool send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t count = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (count < 0) {
+        return false;
+      }
+      bytes.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return true;
+  }
+
+  void finish_sending() { ::shutdown(fd_.get(), SHUT_WR); }
+
+  /// Something (data, end or reset) is there within `timeout`.
+  [[nodiscard]] bool readable(std::chrono::milliseconds timeout) const {
+    if (!buffer_.empty()) {
+      return true;
+    }
+    pollfd entry{fd_.get(), POLLIN, 0};
+    return ::poll(&entry, 1, static_cast<int>(timeout.count())) > 0;
+  }
+
+  /// Reads one answer; its body by Content-Length, none when `has_body` is false. Status 0 when the
+  /// connection ended before the end of the head.
+  Answer read(bool has_body = true) {
+    Answer answer;
+    std::size_t end = 0;
+    while ((end = buffer_.find("\r\n\r\n")) == std::string::npos) {
+      if (!receive()) {
+        return answer;
+      }
+    }
+    answer.head = buffer_.substr(0, end + 2);
+    buffer_.erase(0, end + 4);
+    const std::string_view digits = std::string_view(answer.head).substr(9, 3);
+    std::from_chars(digits.data(), digits.data() + digits.size(), answer.status);
+    const std::size_t length = has_body ? content_length(answer.head) : 0;
+    while (buffer_.size() < length && receive()) {
+    }
+    answer.body = buffer_.substr(0, length);
+    buffer_.erase(0, length);
+    return answer;
+  }
+
+  Answer request(std::string_view bytes, bool has_body = true) {
+    send(bytes);
+    return read(has_body);
+  }
+
+  /// How the connection ended, after whatever data was left.
+  enum class End {
+    closed,
+    reset,
+    open, ///< it has not, within the patience
+  };
+  End read_to_end() {
+    while (receive()) {
+    }
+    return end_;
+  }
+
+  [[nodiscard]] const std::string& unread() const { return buffer_; }
+
+ private:
+  static std::size_t content_length(std::string_view head) {
+    constexpr std::string_view kName = "\r\nContent-Length: ";
+    const std::size_t field = head.find(kName);
+    std::size_t length = 0;
+    if (field != std::string_view::npos) {
+      const std::string_view rest = head.substr(field + kName.size());
+      std::from_chars(rest.data(), rest.data() + rest.size(), length);
+    }
+    return length;
+  }
+
+  bool receive() {
+    pollfd entry{fd_.get(), POLLIN, 0};
+    if (::poll(&entry, 1, static_cast<int>(kPatience.count())) <= 0) {
+      end_ = End::open;
+      return false;
+    }
+    std::string piece(65536, '\0');
+    const ssize_t count = ::recv(fd_.get(), piece.data(), piece.size(), 0);
+    if (count <= 0) {
+      end_ = count == 0 ? End::closed : End::reset;
+      return false;
+    }
+    buffer_.append(piece, 0, static_cast<std::size_t>(count));
+    return true;
+  }
+
+  UniqueFd fd_;
+  std::string buffer_;
+  End end_ = End::open;
+};
+
+/// A server for one test; stops with it.
+class Loopback {
+ public:
+  explicit Loopback(Router router, ServerOptions options = {}, AccessLog log = {}) {
+    options.port = 0;
+    auto server = Server::start(std::move(options), std::move(router), std::move(log));
+    if (!server) {
+      throw std::runtime_error(server.error().message);
+    }
+    server_ = std::move(*server);
+  }
+
+  [[nodiscard]] Client client() const { return Client(server_->port()); }
+  [[nodiscard]] std::uint16_t port() const { return server_->port(); }
+  Server& operator*() const { return *server_; }
+  Server* operator->() const { return server_.get(); }
+
+ private:
+  std::unique_ptr<Server> server_;
+};
+
+inline Response text_response(std::string text, int status = 200) {
+  Response response = make_response(status);
+  response.body = std::move(text);
+  return response;
+}
+
+/// Everything of a body, or the error.
+inline Result<std::string> read_all(RequestBody& body) {
+  std::string text;
+  std::string piece(65536, '\0');
+  for (;;) {
+    TRY_ASSIGN(const std::size_t count, body.read(std::as_writable_bytes(std::span(piece))));
+    if (count == 0) {
+      return text;
+    }
+    text.append(piece, 0, count);
+  }
+}
+
+/// A table of one row.
+inline Router single(Method method, std::string_view pattern, Handler handler) {
+  Router router;
+  router.add({method, pattern, std::move(handler)});
+  return router;
+}
+
+} // namespace pkc::http::test
