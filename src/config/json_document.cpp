@@ -111,7 +111,7 @@ class Collector : public nlohmann::json_sax<nlohmann::json> {
   bool take(Node node) {
     if (depth_ == 0) {
       document_.problems.push_back(file_place(path_, line_) +
-                                   ": the file is not one {…} of settings");
+                                   ": the file is not one JSON object of settings");
       return false;
     }
     if (depth_ == 1) {

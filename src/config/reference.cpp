@@ -76,9 +76,8 @@ std::string help_text() {
     }
     const std::string range = range_text(row.field);
     text.append("  --").append(row.name).append(" ").append(value_syntax(row.field)).append("\n");
-    std::string explained(row.help);
-    explained += " [default: " + default_text(row) + (range.empty() ? "" : "; " + range) + "]";
-    text += wrapped(explained, "        ");
+    text += wrapped(row.help, "        ");
+    text += "        [default: " + default_text(row) + (range.empty() ? "" : "; " + range) + "]\n";
   }
   return text;
 }

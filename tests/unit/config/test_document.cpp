@@ -117,8 +117,8 @@ TEST_SUITE("config::Document") {
         {"s.toml", "port: 1\n", "s.toml:1: not valid TOML: "},
         {"s.json", "{\"port\": 1,\n", "s.json:2: not valid JSON: "},
         {"s.json", "", "s.json:1: not valid JSON: "},
-        {"s.json", "[1]", "s.json:1: the file is not one {…} of settings"},
-        {"s.json", "8080", "s.json:1: the file is not one {…} of settings"},
+        {"s.json", "[1]", "s.json:1: the file is not one JSON object of settings"},
+        {"s.json", "8080", "s.json:1: the file is not one JSON object of settings"},
         {"s.json", "{} {}", "s.json:1: not valid JSON: "},
     });
   }

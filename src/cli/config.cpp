@@ -1,0 +1,29 @@
+#include "commands.hpp"
+#include "console.hpp"
+#include "exit_codes.hpp"
+
+#include "pkc/config/reference.hpp"
+
+namespace pkc::cli {
+
+int run_config_show(const Invocation& invocation) {
+  const auto loaded = load_or_print_problems(invocation);
+  if (!loaded) {
+    return kExitUsage;
+  }
+  return print(invocation.arguments.json ? config::show_json(*loaded) : config::show_text(*loaded));
+}
+
+int run_config_check(const Invocation& invocation) {
+  return load_or_print_problems(invocation) ? print("The settings are valid.\n") : kExitUsage;
+}
+
+int run_config_sample(const Invocation& /*invocation*/) {
+  return print(config::sample_file());
+}
+
+int run_config_table(const Invocation& /*invocation*/) {
+  return print(config::readme_table());
+}
+
+} // namespace pkc::cli

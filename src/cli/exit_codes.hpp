@@ -1,0 +1,10 @@
+// Exit codes: a promise to scripts and service managers, listed in --help.
+#pragma once
+
+namespace pkc::cli {
+
+constexpr int kExitOk = 0;     ///< done, or stopped by a signal as asked
+constexpr int kExitFailed = 1; ///< the server could not start, or an output could not be written
+constexpr int kExitUsage = 2;  ///< the command line, environment or settings file is wrong
+
+} // namespace pkc::cli
