@@ -15,7 +15,7 @@ namespace pkc::protocols {
 struct PolykitOptions {
   ByteCount body_size_max = 1 * kGiB; ///< larger uploads are 413
   std::size_t artifact_files_max = 1'000'000;
-  ZstdDecodeLimits decode;
+  ZstdDecodeLimits decode{};
 };
 
 /// Adds GET, HEAD and PUT of /v1/artifacts/{key}: the wire of the original server 0.2.0 with its
