@@ -25,8 +25,9 @@
 
 namespace pkc::http::test {
 
-using namespace std::chrono_literals; // NOLINT(google-build-using-namespace,google-global-names-in-headers):
-                                      // literals only
+using namespace std::
+    chrono_literals; // NOLINT(google-build-using-namespace,google-global-names-in-headers):
+                     // literals only
 
 /// How long a test waits for what must come; far beyond what a loaded machine needs.
 constexpr std::chrono::milliseconds kPatience{20'000};

@@ -1,0 +1,66 @@
+// What we rely on in cpp-httplib: which heads it agrees on, and that it never waits or answers.
+#include "request_parser.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <string_view>
+
+namespace pkc::http {
+namespace {
+
+bool agrees(RequestParser& parser, std::string_view bytes) {
+  Head head;
+  REQUIRE(scan_head(bytes, 0, HeadLimits{}, head).state == HeadState::complete);
+  return parser.agrees(bytes.substr(0, head.size), head);
+}
+
+TEST_SUITE("http::RequestParser") {
+  TEST_CASE("agrees: with every kind of head that we serve, one parser for all") {
+    RequestParser parser;
+    const std::string long_value(30'000, 'v');
+    for (const std::string& bytes : {
+             std::string("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("GET / HTTP/1.0\r\n\r\n"),
+             std::string("\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("HEAD /a%2Fb%zz?q=%41&=&& HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("GET //a\\b\"<>^`{|} HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("GET http://x/a HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("PATCH / HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("TRACE / HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("DELETE / HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"),
+             std::string("PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
+             std::string("PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n"),
+             std::string("GET / HTTP/1.1\r\nHost: x\r\nRange: bytes=oops\r\n\r\n"),
+             std::string("GET / HTTP/1.1\r\nHost: x\r\nRange: bytes=5-2\r\nA: b\r\n\r\n"),
+             std::string("GET / HTTP/1.1\r\nHost: x\r\nAccept: ;;q=7,/\r\n\r\n"),
+             std::string("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "
+                         "websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                         "Sec-WebSocket-Version: 13\r\n\r\n"),
+             std::string("GET / HTTP/1.1\r\nHost: x\r\nA:\r\nB: \xC3\xA4\r\nC: %zz%00\r\n\r\n"),
+             "GET / HTTP/1.1\r\nHost: x\r\nA: " + long_value + "\r\n\r\n",
+             "GET /" + std::string(8000, 'p') + " HTTP/1.1\r\nHost: x\r\n\r\n",
+         }) {
+      CAPTURE(bytes.substr(0, 80));
+
+      CHECK(agrees(parser, bytes));
+    }
+  }
+
+  TEST_CASE("agrees: not when the heads are different") {
+    RequestParser parser;
+    Head head;
+    REQUIRE(scan_head("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", 0, HeadLimits{}, head).state ==
+            HeadState::complete);
+    const std::string_view other = "GET /b HTTP/1.1\r\nHost: x\r\n\r\n";
+    Head other_head = head;
+    other_head.method = other.substr(0, 3);
+
+    CHECK_FALSE(parser.agrees(other, other_head));
+  }
+}
+
+} // namespace
+} // namespace pkc::http
