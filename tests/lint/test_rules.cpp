@@ -41,8 +41,8 @@ Tree clean_tree() {
     tree.files.emplace_back(std::string("src/") + module + "/CMakeLists.txt", "x(a.cpp)\n");
   }
   tree.files.emplace_back("src/protocols/CMakeLists.txt", "x(nix/a.cpp\n  polykit/a.cpp)\n");
-  tree.files.emplace_back("tests/CMakeLists.txt",
-                          "x(unit/test_a.cpp unit/test_a_impl.cpp fuzz/a.cpp)\n");
+  tree.files.emplace_back("tests/CMakeLists.txt", "x(unit/test_a.cpp unit/test_a_impl.cpp)\n");
+  tree.files.emplace_back("tests/fuzz/CMakeLists.txt", "pkc_fuzz(key MODULES store)\n");
   return tree;
 }
 
@@ -165,6 +165,8 @@ const std::vector<Sample>& text_samples() {
       {"comment in a fence", "README.md", "# One\n```\n# no title\n```\n", nullptr},
       {"unregistered test", "tests/unit/test_b.cpp", "\n", "in no CMakeLists.txt"},
       {"unregistered source", "src/store/b.cpp", "\n", "in no CMakeLists.txt"},
+      {"fuzz target", "tests/fuzz/key.cpp", "\n", nullptr},
+      {"unregistered fuzz target", "tests/fuzz/ke.cpp", "\n", "in no CMakeLists.txt"},
       {"registered under a longer name", "src/store/b_a.cpp", "\n", "in no CMakeLists.txt"},
       {"no module", "include/pkc/misc/a.hpp", "#pragma once\n", "no module"},
   };

@@ -222,7 +222,8 @@ void check_readme(const Tree& tree, Findings& findings) {
   }
 }
 
-/// True when a CMakeLists.txt in the folder of `file`, or above it, has its path as a word.
+/// True when a CMakeLists.txt in the folder of `file`, or above it, has its path as a word, or
+/// makes a fuzz target of it, which goes by the bare name.
 bool is_registered(const Tree& tree, const SourceFile& file) {
   for (std::size_t slash = file.path.rfind('/'); slash != std::string::npos;
        slash = file.path.rfind('/', slash - 1)) {
@@ -231,8 +232,10 @@ bool is_registered(const Tree& tree, const SourceFile& file) {
       continue;
     }
     const std::string name = file.path.substr(slash + 1);
+    const std::string target = "pkc_fuzz(" + name.substr(0, name.rfind('.'));
     for (const std::string& line : lines_of(list->text)) {
-      if (has_token(line.substr(0, line.find('#')), name)) {
+      const std::string code = line.substr(0, line.find('#'));
+      if (has_token(code, name) || has_token(code, target)) {
         return true;
       }
     }

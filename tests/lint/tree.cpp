@@ -19,7 +19,9 @@ std::string read_text(const fs::path& path) {
   if (!in) {
     throw std::runtime_error("cannot read " + path.string());
   }
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::ostringstream text;
+  text << in.rdbuf();
+  return std::move(text).str();
 }
 
 /// The root folder's own patterns of .gitignore: "/name/", "/name" and "/prefix*/".
