@@ -194,7 +194,7 @@ int run_server(const config::Settings& settings) {
              {"max_size", format_byte_count(settings.max_size)}});
   raise_descriptor_limit(*log);
   if (const auto ran = run(settings, *signals, *log); !ran) {
-    log->error("cannot run", {{"reason", ran.error().message}});
+    log->error("cannot start", {{"reason", ran.error().message}});
     return EXIT_FAILURE;
   }
   log->info("stopped");

@@ -19,7 +19,7 @@ enum class Durability {
 };
 
 struct DiskOptions {
-  std::string root; ///< created when absent; its parent exists
+  std::string root; ///< created when absent, with the directories above it
   Durability durability = Durability::full;
 };
 

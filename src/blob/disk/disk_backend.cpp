@@ -256,13 +256,39 @@ Result<std::size_t> DiskBackend::sweep_uploads() {
   return swept;
 }
 
+std::string parent_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string::npos) {
+    return ".";
+  }
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+/// Makes a directory and those above it. Each new name is on stable storage when this returns: what
+/// is stored below would be lost with it.
+Result<void> make_directories(FileSystem& file_system, const std::string& path) {
+  auto made = file_system.make_directory(path);
+  if (!made && parent_of(path) != path &&
+      !file_system.stat(parent_of(path)).value_or(std::nullopt)) {
+    TRY(make_directories(file_system, parent_of(path)));
+    made = file_system.make_directory(path);
+  }
+  if (!made) {
+    return std::unexpected(std::move(made).error());
+  }
+  const auto synced = file_system.sync_directory(parent_of(path));
+  // A directory that was there before may lie in one that we cannot read; whoever made it has
+  // answered for its name.
+  return *made ? synced : Result<void>{};
+}
+
 } // namespace
 
 Result<std::unique_ptr<Backend>> make_disk_backend(FileSystem& file_system, DiskOptions options) {
   while (options.root.size() > 1 && options.root.ends_with('/')) {
     options.root.pop_back();
   }
-  TRY(file_system.make_directory(options.root));
+  TRY(make_directories(file_system, options.root));
   TRY_ASSIGN(auto lock, file_system.try_lock(options.root + "/lock"));
   if (!lock) {
     return fail(Errc::unavailable, "another polykit-cache process uses " + options.root);

@@ -47,6 +47,16 @@ TEST_SUITE("blob::disk") {
     CHECK(files.at("/cache/aa/bb/aabbccdd.json") == "{}");
   }
 
+  TEST_CASE("root: is made with the directories above it, durably") {
+    FaultFileSystem disk;
+    {
+      const auto backend = make_disk_backend(disk, {.root = "/var/cache/polykit"}).value();
+      publish(*backend, "aabbccdd", "content");
+    }
+    disk.lose_power(1);
+    CHECK(disk.files("/var").at("/var/cache/polykit/aa/bb/aabbccdd.zst") == "content");
+  }
+
   TEST_CASE("root: trailing slashes mean the same directory") {
     FaultFileSystem disk;
     const auto backend = make_disk_backend(disk, {.root = "/cache//"}).value();
