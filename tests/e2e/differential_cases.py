@@ -6,6 +6,7 @@ directory between two requests. Every case has a key of its own, so that cases s
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -350,8 +351,6 @@ def http_cases() -> Iterator[Case]:
         "huge length": "PUT {p} HTTP/1.1\nHost: h\nContent-Length: 99999999999999999999\n\n",
         "conflicting lengths": "PUT {p} HTTP/1.1\nHost: h\nContent-Length: 1\nContent-Length: 2\n\n",
         "coding": "PUT {p} HTTP/1.1\nHost: h\nTransfer-Encoding: gzip\n\n",
-        "body half sent": "PUT {p} HTTP/1.1\nHost: h\nContent-Length: 1000\n\nhalf",
-        "chunk half sent": "PUT {p} HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\nff\nhalf",
         "head half sent": "GET {p} HTTP/1.1\nHost:",
     }
     for name, text in broken.items():
@@ -359,6 +358,35 @@ def http_cases() -> Iterator[Case]:
             f"broken: {name}",
             lambda k, b, p, text=text: [raw(text.replace("{p}", p), half_close=True), head(k)],
         )
+    yield case(
+        "broken: body half sent",
+        lambda k, b, p: [
+            raw(f"PUT {p} HTTP/1.1\nHost: h\nContent-Length: {len(b)}\n\n", b[:50], half_close=True),
+            head(k),
+        ],
+    )
+    yield case(
+        "broken: chunk half sent",
+        lambda k, b, p: [
+            raw(
+                f"PUT {p} HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n",
+                b"%x\r\n%s" % (len(b), b[:50]),
+                half_close=True,
+            ),
+            head(k),
+        ],
+    )
+    yield case(
+        "broken: last chunk missing",
+        lambda k, b, p: [
+            raw(
+                f"PUT {p} HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n",
+                b"%x\r\n%s\r\n" % (len(b), b),
+                half_close=True,
+            ),
+            head(k),
+        ],
+    )
     yield case(
         "length and chunked",
         lambda k, b, p: [
@@ -407,6 +435,7 @@ def artifact_cases() -> Iterator[Case]:
         yield Case(f"artifact: {name}", [put(key, all_bodies(key)[name]), get(key)], key)
 
 
-def all_cases() -> list[Case]:
+@functools.cache
+def all_cases() -> tuple[Case, ...]:
     tables = (key_cases, route_cases, object_cases, http_cases, artifact_cases)
-    return [case for table in tables for case in table()]
+    return tuple(case for table in tables for case in table())

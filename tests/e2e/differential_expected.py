@@ -87,7 +87,7 @@ DIFFERENCES = (
     ),
     Difference(
         "Every error is JSON, and Allow is a list of distinct methods.",
-        ("method: *[A-Zt]",),
+        ("method: POST", "method: DELETE", "method: PATCH", "method: OPTIONS", "method: TRACE"),
         _steps("2", _ERROR_BODY | {"header:allow": ("PUT,GET,HEAD,HEAD", "GET, HEAD, PUT")}),
     ),
     Difference(
@@ -121,9 +121,29 @@ DIFFERENCES = (
         {"2.status": (422, 409)},
     ),
     Difference(
-        "The same, before the body is sent.",
+        "The same, before the body is sent; the connection ends, for the client may send it all the same.",
         ("expect, exists",),
-        {"2.took the body": (True, False), "2.interim": ([100], []), "2.connection kept": (True, False)},
+        {
+            "2.took the body": (True, False),
+            "2.interim": ([100], []),
+            "2.connection kept": (True, False),
+            "2.header:connection": (None, "close"),
+        },
+    ),
+    Difference(
+        "A connection that ends is announced.",
+        ("expect, bad key", "HTTP/1.0 without Host"),
+        {"1.header:connection": (None, "close")},
+    ),
+    Difference(
+        "The same, and every error is JSON.",
+        ("expect, no route",),
+        _steps("1", _ERROR_BODY | {"header:connection": (None, "close")}),
+    ),
+    Difference(
+        "The same.",
+        ("HTTP/1.0",),
+        _steps("123", {"header:connection": (None, "close")}),
     ),
     Difference(
         "Too large is 413, as the original's documentation says; its code answers 500.",
@@ -154,8 +174,62 @@ DIFFERENCES = (
     ),
     Difference(
         "A broken body is the client's fault, not the server's.",
-        ("chunked, bad size line", "broken: body half sent", "broken: chunk half sent"),
+        (
+            "chunked, bad size line",
+            "broken: body half sent",
+            "broken: chunk half sent",
+            "broken: last chunk missing",
+        ),
         {"1.status": (500, 400)},
+    ),
+    Difference(
+        "Every error is JSON; the original's refusal of a broken head is empty.",
+        (
+            "broken: request line",
+            "broken: header without colon",
+            "broken: space in a header name",
+            "broken: NUL in a header",
+            "broken: length not a number",
+            "broken: negative length",
+            "broken: huge length",
+            "broken: conflicting lengths",
+            "101 headers",
+            "long header",
+            "very long query",
+        ),
+        _steps("1", _ERROR_BODY),
+    ),
+    Difference(
+        "An unknown method is 501 (RFC 9110 section 9.1); known ones that no route has are 405.",
+        ("method: PROPFIND", "method: get"),
+        {"2.status": (405, 501)},
+    ),
+    Difference(
+        "An unknown transfer coding is 501 (RFC 9112 section 6.1).",
+        ("broken: coding",),
+        {"1.status": (400, 501)},
+    ),
+    Difference(
+        "An unknown version is 505 (RFC 9110 section 15.6.6), which tells more.",
+        ("broken: version",),
+        {"1.status": (400, 505)},
+    ),
+    Difference("The same; the original closes without a word.", ("HTTP/2 preface",), {"1.status": (None, 505)}),
+    Difference(
+        "A request has exactly one Host (RFC 9112 section 3.2), and its lines end with CRLF: what two "
+        "servers in a row may read differently is refused.",
+        ("no Host", "two Hosts", "bare line feeds"),
+        {"1.status": (404, 400)},
+    ),
+    Difference(
+        "So is a body whose end is told twice.",
+        ("length and chunked", "two equal lengths"),
+        {"1.status": (201, 400), "2.status": (200, 404), **_NOT_STORED},
+    ),
+    Difference(
+        "A chunked body with a trailer is read to its end, so the connection lives on.",
+        ("chunked with extensions and a trailer",),
+        {"1.connection kept": (False, True)},
     ),
     Difference(
         "A silent task is cached: the original refuses an artifact whose files are all empty.",

@@ -74,7 +74,10 @@ fn cache_key(seed: &str) -> Result<CacheKey, Failure> {
 
 fn backend(url: &str, options: &[&str]) -> Result<HttpBackend, Failure> {
     let mut config = RemoteCacheConfig::new(url);
-    if let Some(token) = options.iter().find_map(|option| option.strip_prefix("token=")) {
+    if let Some(token) = options
+        .iter()
+        .find_map(|option| option.strip_prefix("token="))
+    {
         config = config.with_token(token);
     }
     Ok(HttpBackend::new(&config)?)
@@ -96,14 +99,21 @@ fn read_outputs(options: &[&str]) -> Result<BTreeMap<PathBuf, Vec<u8>>, Failure>
 
 fn make_artifact(seed: &str, outputs: BTreeMap<PathBuf, Vec<u8>>) -> Result<Artifact, Failure> {
     let key = cache_key(seed)?.as_string();
-    let artifact =
-        Artifact::new("test-package".into(), "build".into(), seed.into(), key, outputs)?;
+    let artifact = Artifact::new(
+        "test-package".into(),
+        "build".into(),
+        seed.into(),
+        key,
+        outputs,
+    )?;
     Ok(artifact)
 }
 
 async fn upload(url: &str, seed: &str, options: &[&str]) -> Result<u8, Failure> {
     let artifact = make_artifact(seed, read_outputs(options)?)?;
-    backend(url, options)?.upload_artifact(&cache_key(seed)?, &artifact).await?;
+    backend(url, options)?
+        .upload_artifact(&cache_key(seed)?, &artifact)
+        .await?;
     Ok(DONE)
 }
 
@@ -115,7 +125,9 @@ async fn swarm(url: &str, seed: &str, count: usize, options: &[&str]) -> Result<
         let artifact = make_artifact(&seed, read_outputs(options)?)?;
         let key = cache_key(&seed)?;
         let backend = Arc::clone(&backend);
-        uploads.push(tokio::spawn(async move { backend.upload_artifact(&key, &artifact).await }));
+        uploads.push(tokio::spawn(async move {
+            backend.upload_artifact(&key, &artifact).await
+        }));
     }
     for upload in uploads {
         upload.await??;
@@ -124,7 +136,10 @@ async fn swarm(url: &str, seed: &str, count: usize, options: &[&str]) -> Result<
 }
 
 async fn fetch(url: &str, seed: &str, directory: &Path, options: &[&str]) -> Result<u8, Failure> {
-    let Some(artifact) = backend(url, options)?.fetch_artifact(&cache_key(seed)?).await? else {
+    let Some(artifact) = backend(url, options)?
+        .fetch_artifact(&cache_key(seed)?)
+        .await?
+    else {
         return Ok(MISS);
     };
     ArtifactVerifier::verify(&artifact, None)?;
