@@ -95,14 +95,28 @@ http::ServerOptions server_options(const config::Settings& settings) {
           .body_timeout = settings.body_timeout,
           .write_timeout = settings.write_timeout,
           .idle_timeout = settings.idle_timeout,
+          .worker_idle_timeout = http::ServerOptions{}.worker_idle_timeout,
           .trusted_proxies = settings.trusted_proxies};
 }
 
-http::AccessLog access_log(const config::Settings& settings, ops::Log& log) {
-  if (!settings.access_log || !log.enabled(ops::LogLevel::info)) {
-    return {};
+/// An exception in a handler or a machine out of descriptors is for the operator to act on; an
+/// answer that a client did not take is everyday life and shows as outcome=aborted.
+void log_failure(const http::AccessRecord& record, ops::Log& log) {
+  if (record.failure.empty() || record.aborted) {
+    return;
   }
-  return [&log](const http::AccessRecord& record) {
+  log.error("server failure",
+            {{"method", record.method}, {"path", record.target}, {"reason", record.failure}});
+}
+
+http::AccessLog access_log(const config::Settings& settings, ops::Log& log) {
+  const bool lines = settings.access_log && log.enabled(ops::LogLevel::info);
+  return [&log, lines](const http::AccessRecord& record) {
+    log_failure(record, log);
+    const bool is_request = !record.method.empty() || record.status != 0;
+    if (!lines || !is_request) {
+      return;
+    }
     log.info("request",
              {{"method", record.method},
               {"path", record.target},
