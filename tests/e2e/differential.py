@@ -239,4 +239,6 @@ class Differential(harness.ServerTest):
 
 
 if __name__ == "__main__":
+    if harness.original_server() is None:
+        harness.skip("the original server is not installed (PKC_ORIGINAL_SERVER)")
     harness.main()
