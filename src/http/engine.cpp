@@ -26,6 +26,7 @@ constexpr std::size_t kTurnedAwayMax = 256;
 constexpr std::chrono::hours kGraceMax{24}; ///< keeps sums of times far from overflow
 constexpr milliseconds kLingerIdle{5'000};
 constexpr milliseconds kLingerTotal{30'000};
+constexpr milliseconds kLingerStopping{250}; ///< instead of kLingerIdle
 constexpr int kLingerReadsInARow = 16;
 
 /// Being out of descriptors is told once in a while, not for every client.
@@ -173,6 +174,7 @@ void Engine::park(Connection& connection, SteadyTime deadline, Poller::Wake wake
 }
 
 void Engine::remove(Connection& connection) {
+  turned_away_ -= connection.turned_away ? 1U : 0U;
   table_.remove(connection);
   if (accepting_paused_) {
     resume_accepting();
@@ -190,7 +192,8 @@ void Engine::begin_linger(Connection& connection) const {
 }
 
 SteadyTime Engine::linger_step(const Connection& connection) const {
-  return std::min(site_.clock.steady_now() + kLingerIdle, connection.linger_deadline);
+  const milliseconds step = site_.stopping ? kLingerStopping : kLingerIdle;
+  return std::min(site_.clock.steady_now() + step, connection.linger_deadline);
 }
 
 Next Engine::advance_lingering(Connection& connection, bool expired) const {
@@ -247,7 +250,7 @@ void Engine::admit(UniqueFd fd, std::string peer) {
   const int on = 1;
   // Answers go out in whole pieces, so Nagle's algorithm could only delay their last segment.
   static_cast<void>(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
-  if (table_.size() >= site_.options.connections_max) {
+  if (table_.size() >= site_.options.connections_max + turned_away_) {
     turn_away(std::move(fd), std::move(peer));
     return;
   }
@@ -272,9 +275,11 @@ void Engine::turn_away(UniqueFd fd, std::string peer) {
     record.client_address = connection->peer;
     site_.access_log(record);
   }
-  if (!sent || table_.size() >= site_.options.connections_max + kTurnedAwayMax) {
+  if (!sent || turned_away_ >= kTurnedAwayMax) {
     return;
   }
+  ++turned_away_;
+  connection->turned_away = true;
   begin_linger(*connection);
   Connection& added = table_.add(std::move(connection));
   added.park(linger_step(added));

@@ -89,6 +89,7 @@ class Engine final : public Server {
   const std::uint16_t port_;
   Poller poller_;
   ConnectionTable table_;
+  std::atomic<std::size_t> turned_away_ = 0; ///< connections that do not count for the limit
   std::atomic<bool> accepting_paused_ = false;
   std::atomic<SteadyTime> pause_logged_; ///< when the operator was last told
   std::atomic<bool> quitting_ = false;   ///< workers return

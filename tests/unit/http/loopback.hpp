@@ -25,9 +25,8 @@
 
 namespace pkc::http::test {
 
-using namespace std::
-    chrono_literals; // NOLINT(google-build-using-namespace,google-global-names-in-headers):
-                     // literals only
+using std::chrono_literals::operator""s;
+using std::chrono_literals::operator""ms;
 
 /// How long a test waits for what must come; far beyond what a loaded machine needs.
 constexpr std::chrono::milliseconds kPatience{20'000};
