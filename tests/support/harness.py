@@ -299,7 +299,7 @@ def listening_port(pid: int) -> int | None:
                 target = os.readlink(descriptor)
                 if target.startswith("socket:["):
                     sockets.add(target[8:-1])
-    for table in ("tcp", "tcp6"):
+    for table in ("tcp", "tcp6") if sockets else ():
         with contextlib.suppress(FileNotFoundError):
             for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
                 fields = line.split()
@@ -349,11 +349,14 @@ class CacheServer(Process):
             clean_environment(env),
         )
         try:
-            self.wait_until(lambda: listening_port(self.pid) is not None, "start", START_DEADLINE)
+            self.wait_until(self._find_port, "start", START_DEADLINE)
         except ServerError:
             self.kill()
             raise
+
+    def _find_port(self) -> bool:
         self.port = listening_port(self.pid) or 0
+        return self.port != 0
 
     @property
     def url(self) -> str:
