@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import random
 import re
 import select
 import sys
@@ -59,7 +60,7 @@ def sha256(data: bytes) -> str:
 
 def noise(size: int, seed: int = 1) -> bytes:
     """Incompressible bytes."""
-    return b"".join(artifact.Pattern(size, seed).chunks())
+    return random.Random(seed).randbytes(size)
 
 
 def small_artifact(key: str, text: str = "hello") -> bytes:

@@ -234,9 +234,8 @@ class UnusableDirectory(RobustnessTest):
         """Exit status and output of a server that should not start."""
         binary = harness.environment_path("PKC_SERVER")
         command = [*prefix, str(binary), "--port", str(port), *arguments]
-        process = harness.Process(
-            command, self.directory / "refused.log", harness.clean_environment()
-        )
+        _, log = tempfile.mkstemp(prefix="refused-", suffix=".log", dir=self.directory)
+        process = harness.Process(command, Path(log), harness.clean_environment())
         self.addCleanup(process.kill)
         status = process.wait()
         return status, process.output_text()
