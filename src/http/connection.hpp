@@ -48,8 +48,7 @@ class InputBuffer {
   /// no memory this way: a worker lends its own to the connection it serves.
   void lend_to(InputBuffer& other) {
     const std::string_view bytes = other.text();
-    const MutableByteSpan target = room(bytes.size());
-    std::memcpy(target.data(), bytes.data(), bytes.size());
+    std::ranges::copy(as_bytes(bytes), room(bytes.size()).begin());
     commit(bytes.size());
     std::swap(*this, other);
     *this = InputBuffer{};
