@@ -8,9 +8,13 @@ option(PKC_WERROR "warnings are errors" OFF)
 
 set(PKC_WARNINGS
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wnon-virtual-dtor
-  -Woverloaded-virtual -Wnull-dereference -Wundef -Wswitch-enum -Wimplicit-fallthrough)
+  -Woverloaded-virtual -Wundef -Wswitch-enum -Wimplicit-fallthrough)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND PKC_WARNINGS -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wuseless-cast)
+endif()
+# At -O2, g++ 12 sees null pointers inside its own std::string and std::vector. ./dev check compiles with -O1.
+if(NOT CMAKE_BUILD_TYPE STREQUAL "Release")
+  list(APPEND PKC_WARNINGS -Wnull-dereference)
 endif()
 if(PKC_WERROR)
   list(APPEND PKC_WARNINGS -Werror)
