@@ -35,8 +35,7 @@ ByteCount unit_factor(std::string_view suffix) {
 
 Result<ByteCount> parse_byte_count(std::string_view text) {
   ByteCount number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc::result_out_of_range) {
     return fail(Errc::invalid_argument, "the size is too large");
   }

@@ -38,8 +38,7 @@ std::int64_t unit_factor(std::string_view suffix) {
 Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   // Unsigned, so that a sign is refused by the parser.
   std::uint64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc::result_out_of_range) {
     return fail(Errc::invalid_argument, "the duration is too long");
   }

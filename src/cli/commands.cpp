@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <exception>
 #include <string>
 #include <utility>
@@ -136,7 +135,7 @@ int run(const std::vector<std::string>& words, std::vector<config::Assignment> e
     return dispatch(Invocation{.arguments = parse_arguments(words, names),
                                .environment = std::move(environment)});
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "polykit-cache: %s\n", error.what());
+    print_error(std::string("polykit-cache: ") + error.what() + "\n");
     return kExitFailed;
   }
 }

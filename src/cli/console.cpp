@@ -13,10 +13,14 @@ namespace pkc::cli {
 int print(std::string_view text) {
   const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
   if (!written || std::fflush(stdout) != 0) {
-    std::fputs("polykit-cache: standard output cannot be written\n", stderr);
+    print_error("polykit-cache: standard output cannot be written\n");
     return kExitFailed;
   }
   return kExitOk;
+}
+
+void print_error(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
 int print_problems(const config::Problems& problems) {
@@ -25,7 +29,7 @@ int print_problems(const config::Problems& problems) {
     text.append("polykit-cache: ").append(problem).append("\n");
   }
   text += "Try `polykit-cache --help` for commands, flags and what they take.\n";
-  std::fputs(text.c_str(), stderr);
+  print_error(text);
   return kExitUsage;
 }
 

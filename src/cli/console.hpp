@@ -11,6 +11,9 @@ namespace pkc::cli {
 /// Writes to standard output; returns kExitOk, or kExitFailed when the output did not take it.
 int print(std::string_view text);
 
+/// Writes to standard error.
+void print_error(std::string_view text);
+
 /// Writes each problem and a hint to standard error; returns kExitUsage.
 int print_problems(const config::Problems& problems);
 

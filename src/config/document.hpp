@@ -20,7 +20,7 @@ enum class Kind {
   other    ///< nothing a setting can be; text says what
 };
 
-struct Node {
+struct Literal {
   Kind kind = Kind::other;
   std::string text;
   std::vector<std::string> elements;
@@ -29,7 +29,7 @@ struct Node {
 struct Entry {
   std::string key; ///< as written
   std::size_t line = 0;
-  Node node;
+  Literal literal;
 };
 
 /// The top level of a file, in its order, duplicates included.

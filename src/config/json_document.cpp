@@ -15,11 +15,13 @@ namespace {
 /// tells its callbacks no position, so this does.
 class LineCounter {
  public:
+  // NOLINTBEGIN(readability-identifier-naming): the standard's names.
   using iterator_category = std::input_iterator_tag;
   using value_type = char;
   using difference_type = std::ptrdiff_t;
   using pointer = const char*;
   using reference = const char&;
+  // NOLINTEND(readability-identifier-naming)
 
   LineCounter(const char* position, std::size_t* line) : position_(position), line_(line) {}
 
@@ -83,7 +85,7 @@ class Collector : public nlohmann::json_sax<nlohmann::json> {
 
   bool key(std::string& name) override {
     if (depth_ == 1) {
-      document_.entries.push_back(Entry{.key = name, .line = line_, .node = {}});
+      document_.entries.push_back(Entry{.key = name, .line = line_, .literal = {}});
     }
     return true;
   }
@@ -97,7 +99,7 @@ class Collector : public nlohmann::json_sax<nlohmann::json> {
     const std::size_t prefix = text.find("] ");
     document_.problems.push_back(
         file_place(path_, line_) + ": not valid JSON: " +
-        printable(prefix == std::string_view::npos ? text : text.substr(prefix + 2)));
+        printable_message(prefix == std::string_view::npos ? text : text.substr(prefix + 2)));
     return false;
   }
 
@@ -108,20 +110,20 @@ class Collector : public nlohmann::json_sax<nlohmann::json> {
   }
 
   /// False stops the parser.
-  bool take(Node node) {
+  bool take(Literal literal) {
     if (depth_ == 0) {
       document_.problems.push_back(file_place(path_, line_) +
                                    ": the file is not one JSON object of settings");
       return false;
     }
     if (depth_ == 1) {
-      document_.entries.back().node = std::move(node);
+      document_.entries.back().literal = std::move(literal);
       return true;
     }
-    Node& list = document_.entries.back().node;
+    Literal& list = document_.entries.back().literal;
     if (depth_ == 2 && list.kind == Kind::list) {
-      if (node.kind == Kind::string) {
-        list.elements.push_back(std::move(node.text));
+      if (literal.kind == Kind::string) {
+        list.elements.push_back(std::move(literal.text));
       } else {
         list = {.kind = Kind::other, .text = "a list of other things than text", .elements = {}};
       }
@@ -147,7 +149,7 @@ Document parse_json(const ConfigFile& file) {
         LineCounter(begin, &line), LineCounter(begin + file.text.size(), &line), &collector);
   } catch (const std::exception& error) {
     drop_unfinished_entry(document);
-    document.problems.push_back(file.path + ": not valid JSON: " + printable(error.what()));
+    document.problems.push_back(file.path + ": not valid JSON: " + printable_message(error.what()));
   }
   return document;
 }

@@ -29,7 +29,7 @@ class Loader {
 
  private:
   void take_entry(const std::string& path, const Entry& entry);
-  void assign(const Row& row, const Origin& origin, const Node& node);
+  void assign(const Row& row, const Origin& origin, const Literal& literal);
   void report(std::string problem) { problems_.push_back(std::move(problem)); }
   void check_orders();
   [[nodiscard]] Origin& origin_of(const Row& row);
@@ -116,8 +116,8 @@ bool accepts(Type type, Kind kind) {
   std::unreachable();
 }
 
-std::string_view name_of(const Node& node) {
-  switch (node.kind) {
+std::string_view name_of(const Literal& literal) {
+  switch (literal.kind) {
     case Kind::plain:
     case Kind::string:
       return "text in quotes";
@@ -128,34 +128,34 @@ std::string_view name_of(const Node& node) {
     case Kind::list:
       return "a list";
     case Kind::other:
-      return node.text;
+      return literal.text;
   }
   std::unreachable();
 }
 
 /// The value as the message quotes it. A secret is never quoted.
-std::string shown(const Row& row, const Node& node) {
+std::string shown(const Row& row, const Literal& literal) {
   if (row.secret == Secret::yes) {
     return "the value";
   }
-  if (node.kind != Kind::list) {
-    return quoted(node.text);
+  if (literal.kind != Kind::list) {
+    return quoted(literal.text);
   }
-  return node.elements.size() == 1 ? quoted(node.elements.front()) : "the list";
+  return literal.elements.size() == 1 ? quoted(literal.elements.front()) : "the list";
 }
 
-void Loader::assign(const Row& row, const Origin& origin, const Node& node) {
-  if (!accepts(row.field.type, node.kind)) {
+void Loader::assign(const Row& row, const Origin& origin, const Literal& literal) {
+  if (!accepts(row.field.type, literal.kind)) {
     failed_.push_back(&row);
     report(subject(row, origin) + " needs " + std::string(wanted(row.field.type)) + ", not " +
-           std::string(name_of(node)));
+           std::string(name_of(literal)));
     return;
   }
-  auto value = node.kind == Kind::list ? parse_list(row.field, node.elements)
-                                       : parse_value(row.field, node.text);
+  auto value = literal.kind == Kind::list ? parse_list(row.field, literal.elements)
+                                          : parse_value(row.field, literal.text);
   if (!value) {
     failed_.push_back(&row);
-    report(subject(row, origin) + ": " + shown(row, node) + " " + value.error().message);
+    report(subject(row, origin) + ": " + shown(row, literal) + " " + value.error().message);
     return;
   }
   row.field.set(loaded_.settings, *value);
@@ -174,7 +174,7 @@ void Loader::take_entry(const std::string& path, const Entry& entry) {
     report(place + ": " + file_key(*row) + " cannot be set in a file, only by --" +
            std::string(row->name) + " or " + environment_name(*row));
   } else {
-    assign(*row, Origin{.kind = OriginKind::file, .place = place}, entry.node);
+    assign(*row, Origin{.kind = OriginKind::file, .place = place}, entry.literal);
   }
 }
 
@@ -227,7 +227,7 @@ void Loader::take_environment(const std::vector<Assignment>& environment) {
     }
     assign(*row,
            Origin{.kind = OriginKind::environment, .place = name},
-           Node{.kind = Kind::plain, .text = value, .elements = {}});
+           Literal{.kind = Kind::plain, .text = value, .elements = {}});
   }
 }
 
@@ -249,7 +249,7 @@ void Loader::take_flags(const std::vector<Assignment>& flags) {
     seen.emplace_back(name);
     assign(*row,
            Origin{.kind = OriginKind::flag, .place = flag_spelling(*row)},
-           Node{.kind = Kind::plain, .text = value, .elements = {}});
+           Literal{.kind = Kind::plain, .text = value, .elements = {}});
   }
 }
 
@@ -257,7 +257,8 @@ void Loader::check_orders() {
   for (const Order& order : orders()) {
     const Row* const low = find_row(order.low);
     const Row* const high = find_row(order.high);
-    PKC_ASSERT(low != nullptr && high != nullptr);
+    PKC_ASSERT(low != nullptr);
+    PKC_ASSERT(high != nullptr);
     const auto is_bad = [&](const Row* row) {
       return std::ranges::find(failed_, row) != failed_.end();
     };

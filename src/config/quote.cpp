@@ -4,17 +4,28 @@
 
 namespace pkc::config {
 
-std::string printable(std::string_view text) {
-  constexpr std::size_t kLengthMax = 80;
+namespace {
+
+std::string shortened(std::string_view text, std::size_t length_max) {
   std::string result;
-  for (const char byte : text.substr(0, kLengthMax)) {
+  for (const char byte : text.substr(0, length_max)) {
     const auto value = static_cast<unsigned char>(byte);
     result += value < 0x20 || value == 0x7f ? '?' : byte;
   }
-  if (text.size() > kLengthMax) {
+  if (text.size() > length_max) {
     result += "...";
   }
   return result;
+}
+
+} // namespace
+
+std::string printable(std::string_view text) {
+  return shortened(text, 80);
+}
+
+std::string printable_message(std::string_view text) {
+  return shortened(text, 300);
 }
 
 std::string quoted(std::string_view text) {

@@ -51,9 +51,8 @@ Result<void> check_address_block(std::string_view text) {
   }
   const std::string_view prefix = text.substr(slash + 1);
   unsigned length = 0;
-  const char* const end = prefix.data() + prefix.size();
-  const auto [rest, error] = std::from_chars(prefix.data(), end, length);
-  if (error != std::errc{} || rest != end || length > bits) {
+  const auto [rest, error] = std::from_chars(prefix.data(), prefix.data() + prefix.size(), length);
+  if (error != std::errc{} || rest != prefix.data() + prefix.size() || length > bits) {
     return fail(Errc::invalid_argument,
                 "has no prefix length from 0 to " + std::to_string(bits) + " behind its slash");
   }

@@ -11,38 +11,40 @@
 namespace pkc::config {
 namespace {
 
-Node list_node(const toml::array& array) {
-  Node node{.kind = Kind::list, .text = "", .elements = {}};
+Literal list_literal(const toml::array& array) {
+  Literal list{.kind = Kind::list, .text = "", .elements = {}};
   for (const toml::node& element : array) {
     const auto* const text = element.as_string();
     if (text == nullptr) {
-      return Node{.kind = Kind::other, .text = "a list of other things than text", .elements = {}};
+      return Literal{
+          .kind = Kind::other, .text = "a list of other things than text", .elements = {}};
     }
-    node.elements.push_back(text->get());
+    list.elements.push_back(text->get());
   }
-  return node;
+  return list;
 }
 
-Node to_node(const toml::node& value) {
+Literal to_literal(const toml::node& value) {
   if (const auto* const text = value.as_string()) {
-    return Node{.kind = Kind::string, .text = text->get(), .elements = {}};
+    return Literal{.kind = Kind::string, .text = text->get(), .elements = {}};
   }
   if (const auto* const number = value.as_integer()) {
-    return Node{.kind = Kind::number, .text = std::to_string(number->get()), .elements = {}};
+    return Literal{.kind = Kind::number, .text = std::to_string(number->get()), .elements = {}};
   }
   if (const auto* const boolean = value.as_boolean()) {
-    return Node{.kind = Kind::boolean, .text = boolean->get() ? "true" : "false", .elements = {}};
+    return Literal{
+        .kind = Kind::boolean, .text = boolean->get() ? "true" : "false", .elements = {}};
   }
   if (const auto* const array = value.as_array()) {
-    return list_node(*array);
+    return list_literal(*array);
   }
   if (value.is_table()) {
-    return Node{.kind = Kind::other, .text = "a group of keys", .elements = {}};
+    return Literal{.kind = Kind::other, .text = "a group of keys", .elements = {}};
   }
   if (value.is_floating_point()) {
-    return Node{.kind = Kind::other, .text = "a fraction", .elements = {}};
+    return Literal{.kind = Kind::other, .text = "a fraction", .elements = {}};
   }
-  return Node{.kind = Kind::other, .text = "a date or time", .elements = {}};
+  return Literal{.kind = Kind::other, .text = "a date or time", .elements = {}};
 }
 
 } // namespace
@@ -54,15 +56,15 @@ Document parse_toml(const ConfigFile& file) {
     for (const auto& [key, value] : root) {
       document.entries.push_back(Entry{.key = std::string(key.str()),
                                        .line = value.source().begin.line,
-                                       .node = to_node(value)});
+                                       .literal = to_literal(value)});
     }
     // The table is sorted by name; the operator reads from the top.
     std::ranges::stable_sort(document.entries, {}, &Entry::line);
   } catch (const toml::parse_error& error) {
     document.problems.push_back(file_place(file.path, error.source().begin.line) +
-                                ": not valid TOML: " + printable(error.description()));
+                                ": not valid TOML: " + printable_message(error.description()));
   } catch (const std::exception& error) {
-    document.problems.push_back(file.path + ": not valid TOML: " + printable(error.what()));
+    document.problems.push_back(file.path + ": not valid TOML: " + printable_message(error.what()));
   }
   return document;
 }

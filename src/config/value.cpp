@@ -48,13 +48,12 @@ Result<Value> parse_text(const Field& field, std::string_view text) {
 
 Result<Value> parse_number(const Field& field, std::string_view text) {
   std::uint64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc::result_out_of_range) {
     return fail(Errc::invalid_argument,
                 "is more than " + format_number(field.type, field.range.max) + ", the maximum");
   }
-  if (error != std::errc{} || rest != end) {
+  if (error != std::errc{} || rest != text.data() + text.size()) {
     return fail(Errc::invalid_argument, "is not a whole number");
   }
   TRY(check_range(field, number));
@@ -127,6 +126,11 @@ std::vector<std::string> split_list(std::string_view text) {
   }
 }
 
+std::string choice_name(const Field& field, std::uint64_t index) {
+  PKC_ASSERT(index < field.choices.size());
+  return std::string(field.choices[index]);
+}
+
 } // namespace
 
 Result<Value> parse_value(const Field& field, std::string_view text) {
@@ -177,11 +181,8 @@ std::string format_value(const Field& field, const Value& value) {
       return format_duration(std::get<std::chrono::milliseconds>(value));
     case Type::boolean:
       return std::get<bool>(value) ? "true" : "false";
-    case Type::choice: {
-      const std::uint64_t index = std::get<std::uint64_t>(value);
-      PKC_ASSERT(index < field.choices.size());
-      return std::string(field.choices[index]);
-    }
+    case Type::choice:
+      return choice_name(field, std::get<std::uint64_t>(value));
     case Type::list: {
       const auto& elements = std::get<std::vector<std::string>>(value);
       const std::vector<std::string_view> words(elements.begin(), elements.end());

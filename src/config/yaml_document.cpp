@@ -21,6 +21,7 @@ class Collector : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (std::exchange(any_document_, true)) {
+      second_document_ = true;
       report(mark, "a second document begins; settings are one");
     }
     depth_ = 0;
@@ -32,11 +33,11 @@ class Collector : public YAML::EventHandler {
     if (depth_ == 0) {
       return; // a file of comments only
     }
-    take(mark, Node{.kind = Kind::other, .text = "nothing", .elements = {}});
+    take(mark, Literal{.kind = Kind::other, .text = "nothing", .elements = {}});
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t /*anchor*/) override {
-    take(mark, Node{.kind = Kind::other, .text = "an alias", .elements = {}});
+    take(mark, Literal{.kind = Kind::other, .text = "an alias", .elements = {}});
   }
 
   void OnScalar(const YAML::Mark& mark,
@@ -45,11 +46,11 @@ class Collector : public YAML::EventHandler {
                 const std::string& value) override {
     // The parser's own names for text without quotes and with quotes.
     if (tag == "?") {
-      take(mark, Node{.kind = Kind::plain, .text = value, .elements = {}});
+      take(mark, Literal{.kind = Kind::plain, .text = value, .elements = {}});
     } else if (tag == "!") {
-      take(mark, Node{.kind = Kind::string, .text = value, .elements = {}});
+      take(mark, Literal{.kind = Kind::string, .text = value, .elements = {}});
     } else {
-      take(mark, Node{.kind = Kind::other, .text = "a value with a tag", .elements = {}});
+      take(mark, Literal{.kind = Kind::other, .text = "a value with a tag", .elements = {}});
     }
   }
 
@@ -57,7 +58,7 @@ class Collector : public YAML::EventHandler {
                        const std::string& /*tag*/,
                        YAML::anchor_t /*anchor*/,
                        YAML::EmitterStyle::value /*style*/) override {
-    take(mark, Node{.kind = Kind::list, .text = "", .elements = {}});
+    take(mark, Literal{.kind = Kind::list, .text = "", .elements = {}});
     ++depth_;
   }
   void OnSequenceEnd() override { --depth_; }
@@ -67,11 +68,13 @@ class Collector : public YAML::EventHandler {
                   YAML::anchor_t /*anchor*/,
                   YAML::EmitterStyle::value /*style*/) override {
     if (depth_ > 0) {
-      take(mark, Node{.kind = Kind::other, .text = "a group of keys", .elements = {}});
+      take(mark, Literal{.kind = Kind::other, .text = "a group of keys", .elements = {}});
     }
     ++depth_;
   }
   void OnMapEnd() override { --depth_; }
+
+  [[nodiscard]] bool has_second_document() const { return second_document_; }
 
  private:
   void report(const YAML::Mark& mark, const std::string& problem) {
@@ -82,40 +85,41 @@ class Collector : public YAML::EventHandler {
     return static_cast<std::size_t>(mark.line) + 1;
   }
 
-  void take(const YAML::Mark& mark, Node node) {
+  void take(const YAML::Mark& mark, Literal literal) {
     if (depth_ == 0) {
       report(mark, "the file is not a list of `key: value` lines");
       is_map_ = false;
     } else if (!is_map_) {
       return;
     } else if (depth_ == 1 && at_key_) {
-      take_key(mark, node);
+      take_key(mark, literal);
     } else if (depth_ == 1) {
-      document_.entries.back().node = std::move(node);
+      document_.entries.back().literal = std::move(literal);
       at_key_ = true;
     } else if (depth_ == 2) {
-      take_element(node);
+      take_element(literal);
     }
   }
 
-  void take_key(const YAML::Mark& mark, const Node& node) {
-    const bool is_text = node.kind == Kind::plain || node.kind == Kind::string;
+  void take_key(const YAML::Mark& mark, const Literal& literal) {
+    const bool is_text = literal.kind == Kind::plain || literal.kind == Kind::string;
     if (!is_text) {
       report(mark, "a key must be text");
     }
-    document_.entries.push_back(Entry{.key = node.text, .line = line_of(mark), .node = {}});
+    document_.entries.push_back(Entry{.key = literal.text, .line = line_of(mark), .literal = {}});
     at_key_ = false;
   }
 
-  void take_element(const Node& node) {
-    Node& list = document_.entries.back().node;
+  void take_element(const Literal& literal) {
+    Literal& list = document_.entries.back().literal;
     if (list.kind != Kind::list) {
       return; // inside a group, which is a problem already
     }
-    if (node.kind == Kind::plain || node.kind == Kind::string) {
-      list.elements.push_back(node.text);
+    if (literal.kind == Kind::plain || literal.kind == Kind::string) {
+      list.elements.push_back(literal.text);
     } else {
-      list = Node{.kind = Kind::other, .text = "a list of other things than text", .elements = {}};
+      list =
+          Literal{.kind = Kind::other, .text = "a list of other things than text", .elements = {}};
     }
   }
 
@@ -125,6 +129,7 @@ class Collector : public YAML::EventHandler {
   bool is_map_ = true;
   bool at_key_ = true;
   bool any_document_ = false;
+  bool second_document_ = false;
 };
 
 } // namespace
@@ -135,17 +140,17 @@ Document parse_yaml(const ConfigFile& file) {
   try {
     std::istringstream stream(file.text);
     YAML::Parser parser(stream);
-    // Also when a document was bad: the parser makes progress or throws.
-    while (parser.HandleNextDocument(collector)) {
+    // No further than the second document: yaml-cpp 0.7 finds documents for ever in `,"a":`.
+    while (!collector.has_second_document() && parser.HandleNextDocument(collector)) {
     }
   } catch (const YAML::Exception& error) {
     drop_unfinished_entry(document);
     document.problems.push_back(
         file_place(file.path, static_cast<std::size_t>(error.mark.line) + 1) +
-        ": not valid YAML: " + printable(error.msg));
+        ": not valid YAML: " + printable_message(error.msg));
   } catch (const std::exception& error) {
     drop_unfinished_entry(document);
-    document.problems.push_back(file.path + ": not valid YAML: " + printable(error.what()));
+    document.problems.push_back(file.path + ": not valid YAML: " + printable_message(error.what()));
   }
   return document;
 }

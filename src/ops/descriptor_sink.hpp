@@ -39,6 +39,7 @@ class DescriptorSink : public spdlog::sinks::sink {
  private:
   struct State {
     std::unique_ptr<spdlog::formatter> formatter;
+    // NOLINTNEXTLINE(readability-redundant-member-init): its default constructor is explicit.
     spdlog::memory_buf_t buffer = spdlog::memory_buf_t();
   };
 

@@ -133,9 +133,10 @@ TEST_SUITE("config::Document") {
   TEST_CASE("parse: anchors and aliases do not expand") {
     std::string bomb = "bind: &a0 [x, x, x, x, x, x, x, x, x]\n";
     for (int level = 1; level < 40; ++level) {
+      const std::string number = std::to_string(level);
       const std::string previous = "*a" + std::to_string(level - 1);
-      bomb += "level_" + std::to_string(level) + ": &a" + std::to_string(level) + " [" + previous +
-              ", " + previous + ", " + previous + "]\n";
+      bomb.append("level_").append(number).append(": &a").append(number);
+      bomb.append(" [").append(previous).append(", ").append(previous).append("]\n");
     }
 
     const Problems problems = problems_of("s.yaml", bomb);

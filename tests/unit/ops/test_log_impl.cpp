@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <memory>
 #include <regex>
 #include <string>
@@ -168,8 +169,8 @@ TEST_SUITE("ops::Log") {
   }
 
   TEST_CASE("write: lines of many threads are all there, whole") {
-    constexpr int kThreads = 4;
-    constexpr int kLines = 5000;
+    constexpr std::ptrdiff_t kThreads = 4;
+    constexpr std::ptrdiff_t kLines = 5000;
     PipedLog piped(LogLevel::info);
     std::string all;
     std::jthread reader([&] {
@@ -184,9 +185,10 @@ TEST_SUITE("ops::Log") {
 
     {
       std::vector<std::jthread> writers;
-      for (int thread = 0; thread < kThreads; ++thread) {
+      writers.reserve(kThreads);
+      for (std::ptrdiff_t thread = 0; thread < kThreads; ++thread) {
         writers.emplace_back([&, thread] {
-          for (int line = 0; line < kLines; ++line) {
+          for (std::ptrdiff_t line = 0; line < kLines; ++line) {
             piped.log().info("request", {{"thread", thread}, {"line", line}});
           }
         });
@@ -196,7 +198,7 @@ TEST_SUITE("ops::Log") {
     reader.join();
 
     CHECK(std::count(all.begin(), all.end(), '\n') == kThreads * kLines);
-    for (int thread = 0; thread < kThreads; ++thread) {
+    for (std::ptrdiff_t thread = 0; thread < kThreads; ++thread) {
       const std::string last = "INFO request thread=" + std::to_string(thread) +
                                " line=" + std::to_string(kLines - 1) + "\n";
       CHECK(all.find(last) != std::string::npos);

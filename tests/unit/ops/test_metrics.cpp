@@ -63,6 +63,7 @@ TEST_SUITE("ops::Metrics") {
     Metrics metrics;
     {
       std::vector<std::jthread> threads;
+      threads.reserve(4);
       for (int thread = 0; thread < 4; ++thread) {
         threads.emplace_back([&metrics] {
           for (int count = 0; count < 1000; ++count) {
