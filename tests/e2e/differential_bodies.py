@@ -211,7 +211,9 @@ def _json_bodies(key: str) -> dict[str, bytes]:
         "metadata: array of the values": artifact.build(
             key, FILES, metadata_json=artifact.to_json(values)
         ),
-        "metadata: deep nesting": meta_text(b'"version":1', b'"x":' + b"[" * 300 + b"]" * 300 + b',"version":1'),
+        "metadata: deep nesting": meta_text(
+            b'"version":1', b'"x":' + b"[" * 300 + b"]" * 300 + b',"version":1'
+        ),
         "manifest: no files": mani(files=...),
         "manifest: no total_size": mani(total_size=...),
         "manifest: files is an array": mani(files=[]),
