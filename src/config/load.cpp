@@ -187,10 +187,10 @@ void Loader::take_file(const ConfigFile& file) {
     std::ranges::replace(name, '_', '-');
     const Row* const row = find_row(name);
     const auto first = std::ranges::find(seen, row, &std::pair<const Row*, std::size_t>::first);
-    if (row != nullptr && first != seen.end()) {
+    if (first != seen.end()) {
       report(file_place(file.path, entry.line) + ": " + file_key(*row) +
              " is set twice, first on line " + std::to_string(first->second));
-    } else {
+    } else if (row != nullptr) {
       seen.emplace_back(row, entry.line);
     }
     take_entry(file.path, entry);
