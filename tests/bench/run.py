@@ -128,10 +128,7 @@ class Bench:
             self.run_load(target, row, "--duration-ms", str(int(seconds * 100)))
             return self.run_load(target, row, "--duration-ms", str(int(seconds * 1000)))
         os.sync()  # nobody pays for what another left to be written
-        try:
-            return self.run_load(target, row, "--requests", str(row.requests))
-        finally:
-            target.remove_uploads()
+        return self.run_load(target, row, "--requests", str(row.requests))
 
 
 # --- objects ------------------------------------------------------------------------------------
@@ -183,7 +180,6 @@ def make_shards(bench: Bench) -> None:
     warm_up = Row("warm-up", "put", KIB, connections=4)
     for target in bench.targets:
         bench.run_load(target, warm_up, "--requests", str(SHARDS))
-        target.remove_uploads()
 
 
 # --- servers ------------------------------------------------------------------------------------
@@ -231,13 +227,17 @@ def start_targets(bench: Bench, server: Path, original: Path | None, prefix: lis
         print("PKC_ORIGINAL_SERVER is not set: no comparison with it", file=sys.stderr)
 
 
-def pinning(server_cpu: int, load_cpu: int) -> tuple[list[str], list[str]]:
-    """Command prefixes for servers and load generator; empty where the machine has no two cores."""
-    allowed = os.sched_getaffinity(0)
-    if shutil.which("taskset") is None or not {server_cpu, load_cpu} <= allowed:
+def prefixes(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """In front of the commands of servers and load generator: which core, and how urgently."""
+    urgency = ["chrt", "--rr", "10"] if arguments.realtime else []
+    cores = {arguments.server_cpu, arguments.load_cpu}
+    if shutil.which("taskset") is None or not cores <= os.sched_getaffinity(0):
         print("not pinned: no taskset, or not these cores; ratios are rough", file=sys.stderr)
-        return [], []
-    return ["taskset", "-c", str(server_cpu)], ["taskset", "-c", str(load_cpu)]
+        return urgency, urgency
+    return (
+        [*urgency, "taskset", "-c", str(arguments.server_cpu)],
+        [*urgency, "taskset", "-c", str(arguments.load_cpu)],
+    )
 
 
 # --- the table ----------------------------------------------------------------------------------
@@ -252,6 +252,9 @@ def run_row(bench: Bench, row: Row, rounds: int, seconds: float) -> Samples:
         shift = number % len(bench.targets)
         for target in bench.targets[shift:] + bench.targets[:shift]:
             samples[target.name].append(bench.measure(target, row, seconds))
+    # Not between the rounds: ext4 passes over inodes that were freed just now, which costs a CPU.
+    for target in bench.targets:
+        target.remove_uploads()
     return samples
 
 
@@ -306,6 +309,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, help="where objects go (default: beside load)")
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
+    parser.add_argument(
+        "--realtime", action="store_true", help="ahead of all else on a busy machine (needs root)"
+    )
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--quick", action="store_true", help="check that everything runs")
     arguments = parser.parse_args()
@@ -321,7 +327,7 @@ def quick_row(row: Row) -> Row:
 
 
 def run(arguments: argparse.Namespace, directory: Path) -> list[list[str]]:
-    server_prefix, load_prefix = pinning(arguments.server_cpu, arguments.load_cpu)
+    server_prefix, load_prefix = prefixes(arguments)
     bench = Bench(arguments.load.resolve(), directory, load_prefix)
     rows = [row for row in ROWS if arguments.only.lower() in row.name.lower()]
     rounds, seconds = arguments.rounds, arguments.seconds
