@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -138,8 +139,15 @@ void Engine::work(Worker& worker) {
 /// One step of the state diagram, by the worker that got the event.
 void Engine::handle(Exchange& exchange, Connection& connection) {
   const bool expired = connection.unpark();
-  const Next next = connection.phase == Phase::lingering ? advance_lingering(connection, expired)
-                                                         : exchange.advance(connection, expired);
+  Next next = Next::reset;
+  try {
+    next = connection.phase == Phase::lingering ? advance_lingering(connection, expired)
+                                                : exchange.advance(connection, expired);
+  } catch (const std::exception& exception) { // out of memory, or a body that throws
+    log_failure(exception.what());
+  } catch (...) {
+    log_failure("unknown exception outside a handler");
+  }
   switch (next) {
     case Next::wait:
       park(connection,
@@ -295,11 +303,8 @@ void Engine::pause_accepting(int error_number) {
   const SteadyTime now = site_.clock.steady_now();
   SteadyTime logged = pause_logged_;
   const bool due = logged == SteadyTime{} || now - logged >= kPauseLogInterval;
-  if (due && pause_logged_.compare_exchange_strong(logged, now) && site_.access_log) {
-    const Error error = fail_errno(error_number, "cannot accept connections").error();
-    AccessRecord record;
-    record.failure = error.message;
-    site_.access_log(record);
+  if (due && pause_logged_.compare_exchange_strong(logged, now)) {
+    log_failure(fail_errno(error_number, "cannot accept connections").error().message);
   }
 }
 
@@ -309,6 +314,14 @@ void Engine::resume_accepting() {
   }
   if (!poller_.arm(listener_.get(), &listener_, Poller::Wake::on_input)) {
     accepting_paused_ = true;
+  }
+}
+
+void Engine::log_failure(std::string_view failure) const {
+  if (site_.access_log) {
+    AccessRecord record;
+    record.failure = failure;
+    site_.access_log(record);
   }
 }
 

@@ -20,6 +20,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 
 namespace pkc::http {
@@ -78,6 +79,7 @@ class Engine final : public Server {
   void turn_away(UniqueFd fd, std::string peer);
   void pause_accepting(int error_number);
   void resume_accepting();
+  void log_failure(std::string_view failure) const;
 
   void keep_house(const std::stop_token& stop);
   void sweep();

@@ -55,15 +55,15 @@ SteadyTime Exchange::wait_deadline(Connection& connection) const {
 }
 
 Next Exchange::advance(Connection& connection, bool expired) {
-  if (expired) {
+  memory_.lend_to(connection.input);
+  Next next = read_requests(connection);
+  if (expired && (next == Next::wait || next == Next::close)) {
     const bool head_begun = !connection.input.empty() && connection.discard_left == 0;
-    head_ = Head{};
-    return head_begun && !site_.stopping
+    head_ = Head{}; // its views may be of another connection's bytes
+    next = head_begun && !site_.stopping
                ? refuse(connection, 408, "the request head did not come in time")
                : Next::close;
   }
-  memory_.lend_to(connection.input);
-  const Next next = read_requests(connection);
   memory_.take_back(connection.input);
   return next;
 }
@@ -169,7 +169,7 @@ Next Exchange::serve(Connection& connection) {
   BodyReader body(connection, head_, site_.options.body_timeout);
   request.body = &body;
   connection.input.consume(head_.size); // ends all views of head_
-  if (!body.at_end() && connection.input.empty()) {
+  if (body.bytes_left() != 0U && body.bytes_left() != connection.input.text().size()) {
     connection.socket.acknowledge_now();
   }
   std::string failure;

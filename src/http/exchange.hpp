@@ -46,8 +46,8 @@ class Exchange {
   explicit Exchange(Site& site);
 
   /// Reads what has come on `connection` (which the caller owns) and serves every complete request
-  /// in it. `expired`: nothing came in time. Does not wait for the rest of a head; blocks only
-  /// while a request is served.
+  /// in it. `expired`: time is up; what has come by now is still served. Does not wait for the rest
+  /// of a head; blocks only while a request is served.
   Next advance(Connection& connection, bool expired);
 
   /// When a connection that waits now has waited too long.

@@ -34,8 +34,9 @@ struct ServerOptions {
 };
 
 /// One finished request, for the access log. Views live during the call. A refused head has a
-/// record too, with what could be read of it. A record with neither method nor status is about
-/// accepting: `failure` says why connections cannot be accepted at the moment.
+/// record too, with what could be read of it. A record with neither method nor status is about the
+/// server: `failure` says why connections cannot be accepted at the moment, or what escaped outside
+/// a handler.
 struct AccessRecord {
   std::string_view method;
   std::string_view target;      ///< path and query as sent; control bytes cannot occur in it

@@ -87,6 +87,11 @@ class Client {
     return true;
   }
 
+  /// Makes the destructor send RST.
+  void reset_on_close() {
+    const linger abort{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+  }
   void finish_sending() { ::shutdown(fd_.get(), SHUT_WR); }
 
   /// Something (data, end or reset) is there within `timeout`.
