@@ -52,6 +52,10 @@ if(EXISTS "${PKC_HTTPLIB_DIR}/httplib.h")
     endif()
   endif()
 endif()
+set(PKC_HTTPLIB_PROVED 0.41.0) # with what src/http/request_parser.cpp relies on
+if(httplib_version VERSION_GREATER PKC_HTTPLIB_PROVED)
+  message(WARNING "cpp-httplib ${httplib_version} is newer than ${PKC_HTTPLIB_PROVED}, which src/http was proved with: run ./dev test")
+endif()
 pkc_origin("cpp-httplib >= 0.41" httplib_usable "${httplib_version}" "${PKC_HTTPLIB_DIR}")
 
 if(PKC_MISSING)
