@@ -81,7 +81,7 @@ FrameFacts parse_frame_header(ByteSpan header) {
     facts.content_size = read_number(header.subspan(at, size)) + (size == 2 ? 256 : 0);
   }
   if (descriptor.single_segment()) {
-    facts.window = *facts.content_size;
+    facts.window = facts.content_size.value_or(0);
   }
   return facts;
 }
@@ -171,28 +171,23 @@ ZstdDecoder::~ZstdDecoder() {
 
 Result<void> ZstdDecoder::write(ByteSpan bytes) {
   while (!bytes.empty()) {
-    std::size_t used = 0;
-    switch (state_) {
-      case State::frame_header: {
-        TRY_ASSIGN(used, take_header(bytes));
-        break;
-      }
-      case State::skippable:
-        used = static_cast<std::size_t>(std::min<ByteCount>(skip_, bytes.size()));
-        skip_ -= used;
-        compressed_ += used;
-        if (skip_ == 0) {
-          state_ = State::frame_header;
-        }
-        break;
-      case State::blocks: {
-        TRY_ASSIGN(used, take_blocks(bytes));
-        break;
-      }
-    }
+    TRY_ASSIGN(const std::size_t used, take(bytes));
     bytes = bytes.subspan(used);
   }
   return {};
+}
+
+/// Takes as much as belongs to the current state; returns how much that was.
+Result<std::size_t> ZstdDecoder::take(ByteSpan bytes) {
+  switch (state_) {
+    case State::frame_header:
+      return take_header(bytes);
+    case State::skippable:
+      return take_skippable(bytes);
+    case State::blocks:
+      return take_blocks(bytes);
+  }
+  std::unreachable();
 }
 
 Result<void> ZstdDecoder::finish() {
@@ -231,6 +226,16 @@ Result<std::size_t> ZstdDecoder::take_header(ByteSpan bytes) {
     TRY(begin_frame(ByteSpan(header_).first(std::exchange(header_size_, 0))));
   }
   return 1;
+}
+
+std::size_t ZstdDecoder::take_skippable(ByteSpan bytes) {
+  const auto used = static_cast<std::size_t>(std::min<ByteCount>(skip_, bytes.size()));
+  skip_ -= used;
+  compressed_ += used;
+  if (skip_ == 0) {
+    state_ = State::frame_header;
+  }
+  return used;
 }
 
 Result<void> ZstdDecoder::begin_frame(ByteSpan header) {

@@ -96,7 +96,7 @@ class ZstdDecoder : public ByteSink {
   ZstdDecoder& operator=(const ZstdDecoder&) = delete;
   ZstdDecoder(ZstdDecoder&&) = delete;
   ZstdDecoder& operator=(ZstdDecoder&&) = delete;
-  ~ZstdDecoder();
+  ~ZstdDecoder() override;
 
   Result<void> write(ByteSpan bytes) override;
   /// Call once at the end of the input. Errors: invalid_argument when a frame is incomplete or
@@ -114,7 +114,9 @@ class ZstdDecoder : public ByteSink {
   /// The longest header of a frame: magic, descriptor, window, dictionary id, content size.
   static constexpr std::size_t kFrameHeaderMax = 18;
 
+  Result<std::size_t> take(ByteSpan bytes);
   Result<std::size_t> take_header(ByteSpan bytes);
+  std::size_t take_skippable(ByteSpan bytes);
   Result<void> begin_frame(ByteSpan header);
   Result<void> reserve_window(ByteCount size);
   Result<std::size_t> take_blocks(ByteSpan bytes);

@@ -196,11 +196,11 @@ class ManifestHandler final : public DocumentHandler {
   Result<ManifestTotals> take() && {
     if (!files_seen_) {
       refuse("lacks files");
-    } else if (!total_) {
+    } else if (!total_size_) {
       refuse("lacks total_size");
     }
     TRY(std::move(*this).result());
-    return ManifestTotals{.total_size = *total_};
+    return ManifestTotals{.total_size = total_size_.value_or(0)};
   }
 
  protected:
@@ -212,13 +212,13 @@ class ManifestHandler final : public DocumentHandler {
       return kind == Kind::object || refuse("needs an object as files");
     }
     if (member == "total_size") {
-      if (total_) {
+      if (total_size_) {
         return refuse("has total_size twice");
       }
       if (kind != Kind::number) {
         return refuse("needs a whole number as total_size");
       }
-      total_ = number();
+      total_size_ = number();
     }
     return true;
   }
@@ -243,7 +243,7 @@ class ManifestHandler final : public DocumentHandler {
 
   const ManifestFileSink& sink_;
   bool files_seen_ = false;
-  std::optional<std::uint64_t> total_;
+  std::optional<std::uint64_t> total_size_;
 };
 
 Result<void> check_document(std::string_view text, std::string_view name) {

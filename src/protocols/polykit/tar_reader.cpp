@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <span>
 #include <utility>
 
 namespace pkc::protocols::polykit {
@@ -147,39 +148,49 @@ bool is_record(char type) {
 
 Result<void> TarReader::write(ByteSpan bytes) {
   while (!bytes.empty() && state_ != State::end) {
-    std::size_t used = 0;
-    switch (state_) {
-      case State::header: {
-        used = std::min(bytes.size(), kTarBlockSize - block_size_);
-        std::ranges::copy(bytes.first(used),
-                          block_.begin() + static_cast<std::ptrdiff_t>(block_size_));
-        block_size_ += used;
-        if (block_size_ == kTarBlockSize) {
-          block_size_ = 0;
-          TRY(take_header());
-        }
-        break;
-      }
-      case State::content:
-      case State::record:
-      case State::skipped: {
-        used = static_cast<std::size_t>(std::min<ByteCount>(bytes.size(), remaining_));
-        TRY(take_content(bytes.first(used)));
-        break;
-      }
-      case State::padding:
-        used = static_cast<std::size_t>(std::min<ByteCount>(bytes.size(), padding_));
-        padding_ -= used;
-        if (padding_ == 0) {
-          state_ = State::header;
-        }
-        break;
-      case State::end:
-        break;
-    }
+    TRY_ASSIGN(const std::size_t used, take(bytes));
     bytes = bytes.subspan(used);
   }
   return {};
+}
+
+/// Takes as much as belongs to the current state; returns how much that was.
+Result<std::size_t> TarReader::take(ByteSpan bytes) {
+  const auto up_to = [&bytes](ByteCount limit) {
+    return static_cast<std::size_t>(std::min<ByteCount>(bytes.size(), limit));
+  };
+  std::size_t used = 0;
+  switch (state_) {
+    case State::header:
+      used = up_to(kTarBlockSize - block_size_);
+      TRY(collect_header(bytes.first(used)));
+      break;
+    case State::content:
+    case State::record:
+    case State::skipped:
+      used = up_to(remaining_);
+      TRY(take_content(bytes.first(used)));
+      break;
+    case State::padding:
+      used = up_to(padding_);
+      padding_ -= used;
+      state_ = padding_ == 0 ? State::header : State::padding;
+      break;
+    case State::end:
+      used = bytes.size();
+      break;
+  }
+  return used;
+}
+
+Result<void> TarReader::collect_header(ByteSpan bytes) {
+  std::ranges::copy(bytes, std::span(block_).subspan(block_size_).begin());
+  block_size_ += bytes.size();
+  if (block_size_ < kTarBlockSize) {
+    return {};
+  }
+  block_size_ = 0;
+  return take_header();
 }
 
 Result<void> TarReader::finish() {

@@ -89,6 +89,8 @@ class TarReader : public ByteSink {
     [[nodiscard]] bool any() const { return long_path || long_link || pax_seen; }
   };
 
+  Result<std::size_t> take(ByteSpan bytes);
+  Result<void> collect_header(ByteSpan bytes);
   Result<void> take_header();
   Result<void> begin_record(char type, ByteCount size);
   Result<void> end_record();
