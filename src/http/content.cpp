@@ -20,13 +20,19 @@ std::optional<ByteCount> parse_position(std::string_view text) {
   return error == std::errc{} ? value : std::numeric_limits<ByteCount>::max();
 }
 
+enum class Comparison {
+  weak,
+  strong, ///< a weak tag equals nothing
+};
+
 /// Takes one entity tag off `list`, weak prefix removed; nothing when there is none or it is
-/// malformed.
-std::optional<std::string_view> take_entity_tag(std::string_view& list) {
+/// malformed. Under strong comparison a weak one comes out empty.
+std::optional<std::string_view> take_entity_tag(std::string_view& list, Comparison comparison) {
   while (!list.empty() && (list.front() == ',' || list.front() == ' ' || list.front() == '\t')) {
     list.remove_prefix(1);
   }
-  if (list.starts_with("W/")) {
+  const bool weak = list.starts_with("W/");
+  if (weak) {
     list.remove_prefix(2);
   }
   // A comma may stand inside the quotes, so the list cannot be split at commas.
@@ -36,32 +42,50 @@ std::optional<std::string_view> take_entity_tag(std::string_view& list) {
   }
   const std::string_view tag = list.substr(0, close + 1);
   list.remove_prefix(close + 1);
-  return tag;
+  return weak && comparison == Comparison::strong ? std::string_view{} : tag;
 }
 
-bool any_tag_matches(std::string_view list, std::string_view etag) {
+bool any_tag_matches(std::string_view list, std::string_view etag, Comparison comparison) {
   if (trim_ows(list) == "*") {
     return true;
   }
-  while (const auto tag = take_entity_tag(list)) {
-    if (*tag == etag) {
+  while (const auto tag = take_entity_tag(list, comparison)) {
+    if (!tag->empty() && *tag == etag) {
       return true;
     }
   }
   return false;
 }
 
-bool is_not_modified(const Request& request, const Representation& representation) {
-  bool has_none_match = false;
+/// Whether any field of that name lists the representation's tag; nothing when there is no such
+/// field.
+std::optional<bool> lists_tag(const Request& request,
+                              std::string_view field,
+                              const Representation& representation,
+                              Comparison comparison) {
+  std::optional<bool> listed;
   for (const auto& [name, value] : request.headers.fields()) {
-    if (equals_ignoring_case(name, "If-None-Match")) {
-      has_none_match = true;
-      if (any_tag_matches(value, representation.etag)) {
-        return true;
-      }
+    if (equals_ignoring_case(name, field)) {
+      listed = listed.value_or(false) || any_tag_matches(value, representation.etag, comparison);
     }
   }
-  if (has_none_match || !representation.last_modified) {
+  return listed;
+}
+
+bool precondition_fails(const Request& request, const Representation& representation) {
+  if (const auto listed = lists_tag(request, "If-Match", representation, Comparison::strong)) {
+    return !*listed;
+  }
+  const auto unmodified = request.headers.get("If-Unmodified-Since");
+  const auto date = unmodified ? parse_http_date(*unmodified) : std::nullopt;
+  return date && representation.last_modified && *representation.last_modified > *date;
+}
+
+bool is_not_modified(const Request& request, const Representation& representation) {
+  if (const auto listed = lists_tag(request, "If-None-Match", representation, Comparison::weak)) {
+    return *listed;
+  }
+  if (!representation.last_modified) {
     return false;
   }
   const auto since = request.headers.get("If-Modified-Since");
@@ -126,6 +150,9 @@ ContentPlan plan_content(const Request& request, const Representation& represent
   const ContentPlan whole{200, {0, representation.size}};
   if (request.method != Method::get && request.method != Method::head) {
     return whole;
+  }
+  if (precondition_fails(request, representation)) {
+    return {412, {}};
   }
   if (is_not_modified(request, representation)) {
     return {304, {}};

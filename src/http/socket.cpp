@@ -1,9 +1,11 @@
 #include "socket.hpp"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
@@ -25,6 +27,12 @@ std::unexpected<Error> fail_transfer(int error_number, std::string_view what) {
   return std::unexpected(std::move(error));
 }
 
+/// Bytes that were handed to the kernel and not yet taken by the peer.
+int unacknowledged(int socket) {
+  int count = 0;
+  return ::ioctl(socket, SIOCOUTQ, &count) == 0 ? count : 0;
+}
+
 } // namespace
 
 Result<void> Socket::wait(short events, std::chrono::milliseconds timeout) {
@@ -43,6 +51,22 @@ Result<void> Socket::wait(short events, std::chrono::milliseconds timeout) {
     if (error_number != EINTR) {
       return fail_transfer(error_number, "poll");
     }
+  }
+}
+
+Result<void> Socket::wait_to_send(std::chrono::milliseconds timeout) {
+  // The kernel wakes a writer only when a third of its buffer of some megabytes is free. A client
+  // that takes less than that in `timeout` is slow but has not stalled.
+  for (int before = unacknowledged(fd_.get());;) {
+    auto ready = wait(POLLOUT, timeout);
+    if (ready || ready.error().code != Errc::timeout) {
+      return ready;
+    }
+    const int now = unacknowledged(fd_.get());
+    if (now >= before) {
+      return ready;
+    }
+    before = now;
   }
 }
 
@@ -81,7 +105,7 @@ Result<std::size_t> Socket::send(ByteSpan bytes, More more, std::chrono::millise
       return static_cast<std::size_t>(count);
     }
     if (error_number == EAGAIN) {
-      TRY(wait(POLLOUT, timeout));
+      TRY(wait_to_send(timeout));
     } else if (error_number != EINTR) {
       return fail_transfer(error_number, "send");
     }
@@ -109,7 +133,7 @@ Result<std::size_t> Socket::send_file(int file,
       return static_cast<std::size_t>(count);
     }
     if (error_number == EAGAIN) {
-      TRY(wait(POLLOUT, timeout));
+      TRY(wait_to_send(timeout));
     } else if (error_number != EINTR) {
       return fail_transfer(error_number, "sendfile");
     }
