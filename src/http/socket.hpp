@@ -57,6 +57,7 @@ class Socket {
 
  private:
   Result<void> wait(short events, std::chrono::milliseconds timeout);
+  Result<void> wait_to_send(std::chrono::milliseconds timeout);
 
   UniqueFd fd_;
 };
