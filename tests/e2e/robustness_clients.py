@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from robustness_case import (
+    KIB,
     MIB,
     HalfUpload,
     RobustnessTest,
     artifact,
+    await_event,
     big_artifact,
     get_head,
     harness,
@@ -194,6 +198,40 @@ class IdleAndSlowClients(ClientTest):
         for connection in reversed(idle):
             connection.send(get_head(artifact.key_for("absent")))
             self.assert_error(connection.response(), 404)
+
+
+class SlowReaders(ClientTest):
+    def test_one_that_takes_bytes_all_the_time_is_not_given_up(self) -> None:
+        server = self.start_server("--write-timeout", "1s")
+        key = artifact.key_for("slowly read")
+        body = big_artifact(key, 8 * MIB)
+        self.assertEqual(server.put(key, body).status, 201)
+        with server.connect() as connection:
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
+            connection.send(get_head(key))
+            received = b""
+            for _ in range(60):  # three write timeouts
+                received += connection.socket.recv(8 * KIB)
+                threading.Event().wait(0.05)
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
+            while piece := connection.socket.recv(min(MIB, len(body))):
+                received += piece
+                if received.endswith(body[-64:]):
+                    break
+
+        self.assertTrue(received.endswith(body))
+
+    def test_one_that_takes_nothing_is_given_up(self) -> None:
+        server = self.start_server("--write-timeout", "300ms")
+        key = artifact.key_for("never read")
+        body = big_artifact(key, 32 * MIB)
+        self.assertEqual(server.put(key, body).status, 201)
+        with slow_reader(server, key) as connection:
+            await_event(lambda: "aborted" in server.output_text(), "the transfer is given up")
+
+            answer = connection.response()
+
+        self.assertFalse(answer is not None and answer.complete)
 
 
 def slow_reader(server: harness.CacheServer, key: str) -> harness.RawConnection:
