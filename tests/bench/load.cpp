@@ -11,9 +11,10 @@
 
 #include <charconv>
 #include <chrono>
-#include <cstdio>
 #include <exception>
 #include <fstream>
+#include <iomanip>
+#include <iostream>
 #include <memory>
 #include <span>
 #include <string>
@@ -116,33 +117,29 @@ void print(const pkc::bench::LoadReport& report) {
   using Micros = std::chrono::duration<double, std::micro>;
   const double seconds = Seconds(report.elapsed).count();
   const double rate = seconds > 0 ? 1 / seconds : 0;
-  std::printf(
-      R"({"requests":%llu,"seconds":%.6f,"requests_per_second":%.1f,"bytes_per_second":%.0f,)"
-      R"("latency_median_us":%.1f,"latency_p99_us":%.1f,"reconnects":%llu})"
-      "\n",
-      static_cast<unsigned long long>(report.requests),
-      seconds,
-      static_cast<double>(report.requests) * rate,
-      static_cast<double>(report.body_bytes) * rate,
-      Micros(report.latency_median).count(),
-      Micros(report.latency_p99).count(),
-      static_cast<unsigned long long>(report.reconnects));
+  std::cout << std::fixed << std::setprecision(1) << R"({"requests":)" << report.requests
+            << R"(,"seconds":)" << std::setprecision(6) << seconds << std::setprecision(1)
+            << R"(,"requests_per_second":)" << static_cast<double>(report.requests) * rate
+            << R"(,"bytes_per_second":)" << static_cast<double>(report.body_bytes) * rate
+            << R"(,"latency_median_us":)" << Micros(report.latency_median).count()
+            << R"(,"latency_p99_us":)" << Micros(report.latency_p99).count() << R"(,"reconnects":)"
+            << report.reconnects << "}\n";
 }
 
 int run(std::span<char*> words) {
   auto arguments = parse_arguments(words);
   if (!arguments) {
-    std::fprintf(stderr, "load: %s\n", arguments.error().message.c_str());
+    std::cerr << "load: " << arguments.error().message << '\n';
     return 2;
   }
   auto workload = pkc::bench::Workload::make(std::move(arguments->workload));
   if (!workload) {
-    std::fprintf(stderr, "load: %s\n", workload.error().message.c_str());
+    std::cerr << "load: " << workload.error().message << '\n';
     return 2;
   }
   const auto report = pkc::bench::run_load(*workload, arguments->load);
   if (!report) {
-    std::fprintf(stderr, "load: %s\n", report.error().message.c_str());
+    std::cerr << "load: " << report.error().message << '\n';
     return 1;
   }
   print(*report);
@@ -155,7 +152,7 @@ int main(int argc, char** argv) {
   try {
     return run(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "load: %s\n", error.what());
+    std::cerr << "load: " << error.what() << '\n';
     return 1;
   }
 }
