@@ -15,10 +15,10 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
-#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <memory>
 #include <new>
@@ -30,7 +30,7 @@
 namespace {
 
 constexpr std::size_t kMutationsDefault = 10'000;
-constexpr std::size_t kInputSizeMax = 64 * 1024;
+constexpr std::size_t kInputSizeMax = 65'536;
 constexpr rlim_t kCpuSecondsMax = 240; ///< so that an endless loop is an input to look at
 
 /// The same sequence on every machine, which the standard distributions do not promise.
@@ -143,7 +143,7 @@ int supervise(const std::filesystem::path& program,
               std::size_t mutations) {
   std::vector<std::string> corpus = read_corpus(folder);
   if (corpus.empty()) {
-    std::fputs("the corpus is empty\n", stderr);
+    std::cerr << "the corpus is empty\n";
     return 1;
   }
   const std::size_t count = 1 + corpus.size() + mutations;
@@ -158,7 +158,7 @@ int supervise(const std::filesystem::path& program,
   }
   int status = 0;
   if (child > 0 && waitpid(child, &status, 0) == child && *done == count && status == 0) {
-    std::printf("%zu inputs\n", count);
+    std::cout << count << " inputs\n";
     return 0;
   }
   std::string input;
@@ -167,7 +167,7 @@ int supervise(const std::filesystem::path& program,
   }
   const std::string path = program.filename().string() + ".input";
   std::ofstream(path, std::ios::binary | std::ios::trunc) << input;
-  std::fprintf(stderr, "ended early with input %zu: %s\n", done->load(), path.c_str());
+  std::cerr << "ended early with input " << *done << ": " << path << "\n";
   return 1;
 }
 
@@ -181,12 +181,12 @@ int main(int argc, char** argv) {
       const std::string& text = arguments[2];
       std::from_chars(text.data(), text.data() + text.size(), mutations);
     } else if (arguments.size() != 2) {
-      std::fputs("usage: fuzz_<target> <corpus folder> [mutations]\n", stderr);
+      std::cerr << "usage: fuzz_<target> <corpus folder> [mutations]\n";
       return 2;
     }
     return supervise(arguments[0], arguments[1], mutations);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
+    std::cerr << error.what() << "\n";
     return 1;
   }
 }

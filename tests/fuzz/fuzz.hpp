@@ -9,6 +9,7 @@
 #include <string_view>
 
 /// Fuzzing engines call this with each input.
+// NOLINTNEXTLINE(readability-identifier-naming): the name that they call.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace pkc::fuzz {

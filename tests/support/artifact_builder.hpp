@@ -28,6 +28,9 @@ enum class TarChecksum {
   blank
 };
 
+// NOLINTBEGIN(readability-redundant-member-init): without the braces g++ warns of every designated
+// initializer that leaves the member out.
+
 /// One tar member. The defaults are the dialect of the original's client: GNU magic, mode, uid and
 /// gid of NULs, typeflag NUL, seven-digit checksum.
 struct TarMember {
@@ -41,6 +44,7 @@ struct TarMember {
   TarChecksum checksum = TarChecksum::seven_digits;
   std::optional<std::string> size_field{}; ///< raw, instead of the size of `content`
 };
+// NOLINTEND(readability-redundant-member-init)
 
 /// Header, content and padding. The name is cut at 100 bytes, as a careless writer would.
 std::string tar_member(const TarMember& member);
@@ -77,6 +81,9 @@ std::string metadata_json(std::string_view key);
 /// Files in the order given, as listed; total_size as given, or their sum.
 std::string manifest_json(const NamedFiles& files, std::optional<std::uint64_t> total_size = {});
 
+// NOLINTBEGIN(readability-redundant-member-init): without the braces g++ warns of every designated
+// initializer that leaves the member out.
+
 /// An artifact part by part; what is not set is as the client makes it.
 struct ArtifactParts {
   std::string key{kArtifactKey};
@@ -85,6 +92,7 @@ struct ArtifactParts {
   std::optional<std::string> manifest{}; ///< JSON text
   std::string extra{};                   ///< tar bytes before the end blocks
 };
+// NOLINTEND(readability-redundant-member-init)
 
 std::string artifact_tar(const ArtifactParts& parts = {});
 std::string artifact_body(const ArtifactParts& parts = {}, ZstdStyle style = {});

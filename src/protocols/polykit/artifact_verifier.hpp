@@ -63,8 +63,8 @@ class ArtifactVerifier : public ByteSink {
  private:
   /// '/' before every other character, so that what lies below a path follows it directly.
   struct PathOrder {
-    using is_transparent =
-        void; // NOLINT(readability-identifier-naming): the name std::map asks for
+    // NOLINTNEXTLINE(readability-identifier-naming): the name that std::map asks for.
+    using is_transparent = void;
     bool operator()(std::string_view left, std::string_view right) const;
   };
   struct OutputFile {

@@ -330,9 +330,10 @@ Result<void> TarReader::parse_pax() {
   std::string_view rest = record_;
   while (!rest.empty()) {
     const std::size_t blank = rest.find(' ');
+    const std::string_view digits = rest.substr(0, blank);
+    const char* const digits_end = digits.data() + digits.size();
     std::size_t length = 0;
-    const char* const digits_end = rest.data() + std::min(blank, rest.size());
-    const auto [end, error] = std::from_chars(rest.data(), digits_end, length);
+    const auto [end, error] = std::from_chars(digits.data(), digits_end, length);
     if (blank == std::string_view::npos || error != std::errc{} || end != digits_end ||
         length <= blank + 1 || length > rest.size() || rest[length - 1] != '\n') {
       return invalid("has a malformed pax record");
