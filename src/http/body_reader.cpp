@@ -15,7 +15,7 @@ constexpr std::size_t kChunkBufferSize = 16 * kKiB;
 } // namespace
 
 BodyReader::BodyReader(Connection& connection, const Head& head, std::chrono::milliseconds timeout)
-    : connection_(connection), timeout_(timeout), continue_pending_(false) {
+    : connection_(connection), timeout_(timeout) {
   if (!head.chunked) {
     length_ = left_ = head.content_length.value_or(0);
   }

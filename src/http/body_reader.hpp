@@ -42,7 +42,7 @@ class BodyReader final : public RequestBody {
   std::optional<ByteCount> length_;
   ByteCount left_ = 0; ///< of a body with a length
   ChunkedDecoder decoder_;
-  bool continue_pending_;
+  bool continue_pending_ = false;
   std::optional<Error> failure_; ///< the first error, given again to every later call
   ByteCount received_ = 0;
 };

@@ -117,7 +117,7 @@ Result<ChunkedDecoder::Progress> ChunkedDecoder::decode(std::string_view input,
     if (room == 0) {
       break;
     }
-    const std::size_t count = std::min<ByteCount>({size_, room, input.size() - progress.consumed});
+    const auto count = std::min<ByteCount>({size_, room, input.size() - progress.consumed});
     std::memcpy(output.data() + progress.produced, input.data() + progress.consumed, count);
     progress.consumed += count;
     progress.produced += count;

@@ -5,6 +5,7 @@
 #include "pkc/base/result.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace pkc::http {
@@ -33,7 +34,7 @@ class ChunkedDecoder {
   void skip_data(ByteCount count);
 
  private:
-  enum class State {
+  enum class State : std::uint8_t {
     size_start, ///< the first digit
     size,
     padding,   ///< blanks behind the size, which only an extension may follow

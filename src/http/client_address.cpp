@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <ranges>
 
 namespace pkc::http {
 
@@ -114,8 +115,8 @@ std::string TrustedProxies::client_address(std::string_view peer,
       }
     }
   }
-  for (auto hop = hops.rbegin(); hop != hops.rend(); ++hop) {
-    std::string address(*hop);
+  for (const std::string_view hop : hops | std::views::reverse) {
+    std::string address(hop);
     if (!parse_address(address)) {
       break;
     }

@@ -2,7 +2,6 @@
 
 #include "listener.hpp"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -10,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <exception>
 #include <string_view>
 #include <system_error>
@@ -53,9 +53,8 @@ constexpr std::string_view kBusyAnswer =
     "Content-Length: 32\r\n"
     "Connection: close\r\n"
     "\r\n"
-    "{\"error\":\"too many connections\"}";
-static_assert(kBusyAnswer.ends_with("\r\n\r\n{\"error\":\"too many connections\"}"));
-static_assert(std::string_view("{\"error\":\"too many connections\"}").size() == 32);
+    R"({"error":"too many connections"})";
+static_assert(kBusyAnswer.size() - (kBusyAnswer.find("\r\n\r\n") + 4) == 32);
 
 /// accept() also reports what went wrong on the way to the new connection, which is not ours to
 /// care for; these are about us.

@@ -76,7 +76,7 @@ Next Exchange::read_requests(Connection& connection) {
     if (!received) {
       return Next::close; // the client reset it
     }
-    ended = *received && **received == 0;
+    ended = *received == 0U;
     connection.input.commit(received->value_or(0));
   }
   const Next next = serve_buffered(connection);
@@ -198,7 +198,7 @@ Next Exchange::serve(Connection& connection) {
     return Next::reset;
   }
   if (keep) {
-    connection.discard_left = *body.bytes_left();
+    connection.discard_left = body.bytes_left().value_or(0); // can_keep() has seen that it is known
     return Next::wait;
   }
   // A client that asked for the close and has sent all of its request has nothing in flight that

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,7 +33,7 @@ struct Site {
 };
 
 /// What becomes of a connection when its worker is done with it.
-enum class Next {
+enum class Next : std::uint8_t {
   wait,   ///< park until bytes come
   yield,  ///< park, but come back at once: a complete request may be buffered
   linger, ///< half close, then drop input until the client closes

@@ -5,6 +5,7 @@
 #include "pkc/base/bytes.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -37,7 +38,7 @@ struct Head {
   std::size_t size = 0;   ///< bytes from the start of the scan to the end of the blank line
 };
 
-enum class HeadState {
+enum class HeadState : std::uint8_t {
   needs_more,
   complete,
   refused,

@@ -2,10 +2,10 @@
 
 #include <netdb.h>
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <cstring>
 #include <string_view>
 

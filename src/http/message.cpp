@@ -67,9 +67,9 @@ void append_json_escaped(std::string& out, std::string_view text) {
 Response make_error(int status, std::string_view message) {
   Response response = make_response(status);
   response.headers.add("Content-Type", "application/json");
-  std::string body = "{\"error\":\"";
+  std::string body = R"({"error":")";
   append_json_escaped(body, message);
-  body += "\"}";
+  body += R"("})";
   response.body = std::move(body);
   return response;
 }

@@ -2,12 +2,12 @@
 
 #include "pkc/base/assert.hpp"
 
-#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace pkc::http {
@@ -53,7 +53,8 @@ std::optional<Poller::Event> Poller::wait(std::chrono::milliseconds timeout) {
   epoll_event event{};
   const int count = ::epoll_wait(epoll_.get(), &event, 1, static_cast<int>(timeout.count()));
   if (count <= 0) {
-    PKC_ASSERT(count == 0 || errno == EINTR);
+    const bool harmless = count == 0 || errno == EINTR;
+    PKC_ASSERT(harmless);
     return std::nullopt;
   }
   return Event{event.data.ptr};

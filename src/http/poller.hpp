@@ -5,6 +5,7 @@
 #include "pkc/base/unique_handle.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 
 namespace pkc::http {
@@ -13,7 +14,7 @@ namespace pkc::http {
 /// again, so its object belongs to the worker that got the event. Thread-safe.
 class Poller {
  public:
-  enum class Wake {
+  enum class Wake : std::uint8_t {
     on_input,
     at_once, ///< also when there is nothing to read, as long as something can be written
   };

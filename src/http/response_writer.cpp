@@ -202,28 +202,30 @@ Result<void> ResponseWriter::send_file(const FileBody& body) {
 
 Result<void> ResponseWriter::send_stream(ByteSource& source, ByteCount length) {
   buffer_.resize(kStreamBufferSize);
-  ByteCount made = 0;
-  for (;;) {
-    const auto want = static_cast<std::size_t>(std::min<ByteCount>(length - made, buffer_.size()));
-    std::size_t count = 0;
-    // The last piece is held back until the source says that it ended well: a source that checks a
-    // digest at its end can still spoil the answer.
-    std::byte beyond{};
-    if (want == 0) {
-      TRY_ASSIGN(count, source.read({&beyond, 1}));
-      return count == 0 ? flush(More::no)
-                        : fail(Errc::corrupt, "the source is longer than its announced length");
-    }
-    TRY_ASSIGN(count, source.read(std::span(buffer_).first(want)));
-    if (count == 0) {
-      return fail(Errc::corrupt, "the source is shorter than its announced length");
-    }
+  for (ByteCount made = 0; made < length;) {
+    TRY_ASSIGN(const std::size_t count, append_piece(source, length - made));
     made += count;
-    if (out_.size() + count > kStreamBufferSize) {
-      TRY(flush(More::yes));
-    }
-    out_ += as_text(std::span(buffer_).first(count));
   }
+  // The last piece is held back until the source says that it ended well: a source that checks a
+  // digest at its end can still spoil the answer.
+  std::byte beyond{};
+  TRY_ASSIGN(const std::size_t count, source.read({&beyond, 1}));
+  return count == 0 ? flush(More::no)
+                    : fail(Errc::corrupt, "the source is longer than its announced length");
+}
+
+/// Reads up to `left` bytes behind what waits in out_, which is sent first when both are too much.
+Result<std::size_t> ResponseWriter::append_piece(ByteSource& source, ByteCount left) {
+  const auto want = static_cast<std::size_t>(std::min<ByteCount>(left, buffer_.size()));
+  TRY_ASSIGN(const std::size_t count, source.read(std::span(buffer_).first(want)));
+  if (count == 0) {
+    return fail(Errc::corrupt, "the source is shorter than its announced length");
+  }
+  if (out_.size() + count > kStreamBufferSize) {
+    TRY(flush(More::yes));
+  }
+  out_ += as_text(std::span(buffer_).first(count));
+  return count;
 }
 
 AnswerResult ResponseWriter::write(Socket& socket,

@@ -44,6 +44,7 @@ class ResponseWriter {
   Result<void> send_small_file(const FileBody& body);
   Result<void> send_descriptor(const FileBody& body, int descriptor);
   Result<void> send_stream(ByteSource& source, ByteCount length);
+  Result<std::size_t> append_piece(ByteSource& source, ByteCount left);
   Result<void> flush(More more);
 
   const Clock& clock_;

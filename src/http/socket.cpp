@@ -1,6 +1,5 @@
 #include "socket.hpp"
 
-#include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -10,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <limits>
 
 namespace pkc::http {
@@ -70,6 +70,15 @@ Result<void> Socket::wait_to_send(std::chrono::milliseconds timeout) {
   }
 }
 
+Result<void> Socket::retry_send(int error_number,
+                                std::string_view what,
+                                std::chrono::milliseconds timeout) {
+  if (error_number == EAGAIN) {
+    return wait_to_send(timeout);
+  }
+  return error_number == EINTR ? Result<void>{} : fail_transfer(error_number, what);
+}
+
 Result<std::optional<std::size_t>> Socket::try_receive(MutableByteSpan buffer) {
   for (;;) {
     const ssize_t count = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
@@ -104,11 +113,7 @@ Result<std::size_t> Socket::send(ByteSpan bytes, More more, std::chrono::millise
     if (count >= 0) {
       return static_cast<std::size_t>(count);
     }
-    if (error_number == EAGAIN) {
-      TRY(wait_to_send(timeout));
-    } else if (error_number != EINTR) {
-      return fail_transfer(error_number, "send");
-    }
+    TRY(retry_send(error_number, "send", timeout));
   }
 }
 
@@ -132,11 +137,7 @@ Result<std::size_t> Socket::send_file(int file,
     if (count >= 0) {
       return static_cast<std::size_t>(count);
     }
-    if (error_number == EAGAIN) {
-      TRY(wait_to_send(timeout));
-    } else if (error_number != EINTR) {
-      return fail_transfer(error_number, "sendfile");
-    }
+    TRY(retry_send(error_number, "sendfile", timeout));
   }
 }
 

@@ -7,12 +7,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <string_view>
 
 namespace pkc::http {
 
 /// Whether more follows at once, so that the kernel may wait for it before it sends a segment.
-enum class More {
+enum class More : std::uint8_t {
   no,
   yes,
 };
@@ -58,6 +60,10 @@ class Socket {
  private:
   Result<void> wait(short events, std::chrono::milliseconds timeout);
   Result<void> wait_to_send(std::chrono::milliseconds timeout);
+  /// After a transfer out that failed: returns when it is worth another try.
+  Result<void> retry_send(int error_number,
+                          std::string_view what,
+                          std::chrono::milliseconds timeout);
 
   UniqueFd fd_;
 };

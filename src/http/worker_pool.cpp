@@ -1,9 +1,9 @@
 #include "worker_pool.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
+#include <csignal>
 #include <string>
 #include <system_error>
 #include <utility>

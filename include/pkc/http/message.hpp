@@ -18,12 +18,12 @@
 
 namespace pkc::http {
 
-enum class Method {
+enum class Method : std::uint8_t {
   get,
   head,
   put,
   post,
-  delete_,
+  delete_, // NOLINT(readability-identifier-naming): without the underscore it is a keyword
   options,
   patch,
   other
