@@ -11,9 +11,10 @@
 #include <limits>
 #include <string>
 
-// Proved with 0.41.0; configuring says so when it finds a newer one. What we rely on: process_request() hands the
-// parsed request to `setup_request` before it routes, and reads nothing behind the head unless the request announces a
-// body. tests/unit/http pins both, for whatever version is built. (The number is a string in the library.)
+// Proved with 0.41.0; configuring says so when it finds a newer one. What we rely on:
+// process_request() hands the parsed request to `setup_request` before it routes, and reads nothing
+// behind the head unless the request announces a body. tests/unit/http pins both, for whatever
+// version is built. (The number is a string in the library.)
 static_assert(std::string_view(CPPHTTPLIB_VERSION_NUM) >= "0x002900",
               "cpp-httplib before 0.41 lacks limits that a server needs");
 // Our own limits must be the ones that speak, with our statuses. The defines are on dep::httplib,
@@ -60,6 +61,14 @@ bool is_hidden(std::string_view name) {
       kHidden, [&](std::string_view hidden) { return equals_ignoring_case(name, hidden); });
 }
 
+/// The method as the library is told: it refuses those it does not know, WebDAV's among them,
+/// whatever it is for.
+std::string_view shown_method(const Head& head) {
+  constexpr std::array<std::string_view, 8> kKnown{
+      "GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE"};
+  return std::ranges::find(kKnown, head.method) == kKnown.end() ? "POST" : head.method;
+}
+
 } // namespace
 
 class RequestParser::Impl final : private httplib::Server {
@@ -85,7 +94,7 @@ class RequestParser::Impl final : private httplib::Server {
     HeadStream stream(visible_part(head_bytes, head));
     bool connection_closed = false;
     process_request(stream, nowhere_, 0, nowhere_, 0, false, connection_closed, setup_);
-    return reached_ && method_ == head.method && target_ == head.target;
+    return reached_ && method_ == shown_method(head) && target_ == head.target;
   }
 
  private:
@@ -94,11 +103,14 @@ class RequestParser::Impl final : private httplib::Server {
         head.fields, [](const HeadField& field) { return is_hidden(field.name); });
     // Empty lines before the request line are legal, but the library takes one for the line itself.
     const auto start = static_cast<std::size_t>(head.method.data() - head_bytes.data());
-    if (!any_hidden) {
+    const std::string_view method = shown_method(head);
+    if (!any_hidden && method == head.method) {
       return head_bytes.substr(start);
     }
-    const std::size_t line_end = head_bytes.find("\r\n", start);
-    visible_.assign(head_bytes.substr(start, line_end + 2 - start));
+    const std::size_t target = start + head.method.size();
+    const std::size_t line_end = head_bytes.find("\r\n", target);
+    visible_.assign(method);
+    visible_.append(head_bytes.substr(target, line_end + 2 - target));
     for (const HeadField& field : head.fields) {
       if (!is_hidden(field.name)) {
         visible_.append(field.name).append(": ").append(field.value).append("\r\n");

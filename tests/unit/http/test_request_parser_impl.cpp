@@ -29,6 +29,8 @@ TEST_SUITE("http::RequestParser") {
              std::string("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"),
              std::string("PATCH / HTTP/1.1\r\nHost: x\r\n\r\n"),
              std::string("TRACE / HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("PROPFIND /a HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("get /a HTTP/1.1\r\nHost: x\r\nRange: bytes=oops\r\nA: b\r\n\r\n"),
              std::string("DELETE / HTTP/1.1\r\nHost: x\r\n\r\n"),
              std::string("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"),
              std::string("PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),

@@ -253,7 +253,7 @@ TEST_SUITE("http::Server") {
          400},
         {"length list", "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 1\r\n\r\n", 400},
         {"gzip body", "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
-        {"unknown method", "BREW / HTTP/1.1\r\nHost: x\r\n\r\n", 501},
+        {"CONNECT", "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 501},
         {"HTTP/2", "PRI * HTTP/2.0\r\n\r\n", 505},
         {"long target", "GET /" + std::string(9000, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n", 414},
         {"large head", "GET / HTTP/1.1\r\nHost: x\r\nA: " + std::string(40'000, 'a'), 431},
