@@ -298,8 +298,9 @@ Result<void> ZstdDecoder::forward(std::size_t produced) {
   if (decoded_ > limits_.decoded_size_max) {
     return fail(Errc::too_large, "the decoded size exceeds the limit");
   }
-  if (limits_.ratio_max > 0 && decoded_ > limits_.ratio_free_size &&
-      decoded_ / limits_.ratio_max > compressed_) {
+  const ByteCount free_size =
+      reserved_ > 0 ? limits_.ratio_free_size_large_window : limits_.ratio_free_size;
+  if (limits_.ratio_max > 0 && decoded_ > free_size && decoded_ / limits_.ratio_max > compressed_) {
     return fail(Errc::too_large, "the zstd data is compressed too strongly to be plausible");
   }
   return target_.write(ByteSpan(context_.output.get(), produced));

@@ -154,9 +154,9 @@ constexpr std::array kRows = {
         .section = "Limits",
         .field = number<&Settings::max_decode_ratio>("N", {}),
         .initial = "2048",
-        .help = "How many bytes one compressed byte may become beyond the first 16 MiB. An upload "
-                "above "
-                "that is refused. 0 means no limit."},
+        .help = "How many bytes one compressed byte may become, beyond the first 256 MiB (16 MiB "
+                "where the zstd window is larger than 8 MiB). An upload above that is refused. 0 "
+                "means no limit."},
     Row{.name = "max-artifact-files",
         .section = "Limits",
         .field = number<&Settings::max_artifact_files>("N", {.min = 1, .max = 1'000'000'000}),

@@ -22,10 +22,13 @@ namespace pkc {
 struct ZstdDecodeLimits {
   int window_log_max = 27; ///< frames that ask for more are refused (2^27 = 128 MiB)
   ByteCount decoded_size_max = 16 * kGiB;
-  /// Once more than `ratio_free_size` is decoded, the most decoded bytes per compressed byte; 0: no
-  /// limit.
+  /// The most decoded bytes per compressed byte, once more than the free size is decoded; 0: no
+  /// limit. The guard is about memory, so it is strict where a frame could touch a large window
+  /// (above ZstdPoolOptions::large_window_min), and otherwise leaves room for what honest builds
+  /// print: a log of one line repeated is compressed ten-thousandfold.
   std::uint64_t ratio_max = 2048;
-  ByteCount ratio_free_size = 16 * kMiB;
+  ByteCount ratio_free_size = 256 * kMiB;
+  ByteCount ratio_free_size_large_window = 16 * kMiB;
 };
 
 struct ZstdPoolOptions {
