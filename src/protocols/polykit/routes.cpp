@@ -111,15 +111,19 @@ Response PolykitRoutes::represent(const Request& request, const Key& key, Stored
   }
 
   outcomes_.hit.add();
-  Response response = plan.status == 416
-                          ? http::make_error(416, "the range is outside the artifact")
-                          : http::make_response(plan.status);
-  http::apply_content_headers(response, plan, representation);
-  if (plan.status != 416) {
-    response.headers.set("Content-Type", "application/zstd");
-    response.headers.set("X-Artifact-Hash", hash);
-    response.headers.set("Cache-Control", "max-age=31536000, immutable");
+  if (plan.status == 412 || plan.status == 416) {
+    Response refusal =
+        http::make_error(plan.status,
+                         plan.status == 412 ? "the artifact does not meet the condition"
+                                            : "the range is outside the artifact");
+    http::apply_content_headers(refusal, plan, representation);
+    return refusal;
   }
+  Response response = http::make_response(plan.status);
+  http::apply_content_headers(response, plan, representation);
+  response.headers.set("Content-Type", "application/zstd");
+  response.headers.set("X-Artifact-Hash", hash);
+  response.headers.set("Cache-Control", "max-age=31536000, immutable");
   if (sends_bytes && !object.verified) {
     response.body = http::StreamBody{store_.verified_body(key, object), facts.size};
   } else if (whole || plan.status == 206) {

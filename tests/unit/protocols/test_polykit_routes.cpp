@@ -284,6 +284,14 @@ TEST_SUITE("protocols::polykit get") {
     CHECK(response.body_length() == 0);
   }
 
+  TEST_CASE("if-match: another hash is 412 with an error and no artifact") {
+    World world;
+    REQUIRE(world.put(kArtifactKey, artifact_body()).status == 201);
+    const Response response = world.send(Method::get, kArtifactKey, {{"If-Match", R"("other")"}});
+    CHECK(response.status == 412);
+    CHECK(header(response, "Content-Type") == "application/json");
+  }
+
   TEST_CASE("range: a part is 206, one outside is 416, also before the object was verified") {
     for (const pkc::store::StoreOptions& options : {pkc::store::StoreOptions{}, kStreaming}) {
       World world(options);
