@@ -116,7 +116,7 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::open_pair(const Key& ke
     if (!file) {
       return nullptr;
     }
-    TRY_ASSIGN(const FileStat identity, file->stat());
+    const FileStat identity = file->opened_stat();
     if (auto object = remembered(key, file, identity)) {
       return object;
     }
@@ -200,8 +200,7 @@ void LocalContentStore::quarantine_under_lock(const Key& key, const StoredObject
   if (!file || !*file) {
     return;
   }
-  const auto identity = (*file)->stat();
-  if (!identity || identity->inode != object.identity.inode) {
+  if ((*file)->opened_stat().inode != object.identity.inode) {
     return;
   }
   corrupt_objects_.add();

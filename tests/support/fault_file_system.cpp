@@ -12,7 +12,11 @@ class FaultFile final : public File {
             std::shared_ptr<FaultFileSystem::Node> node,
             std::uint64_t process,
             std::string lock = {})
-      : owner_(owner), node_(std::move(node)), process_(process), lock_(std::move(lock)) {}
+      : owner_(owner),
+        node_(std::move(node)),
+        opened_(FaultFileSystem::State::stat_of(*node_)),
+        process_(process),
+        lock_(std::move(lock)) {}
   FaultFile(const FaultFile&) = delete;
   FaultFile& operator=(const FaultFile&) = delete;
   FaultFile(FaultFile&&) = delete;
@@ -55,11 +59,7 @@ class FaultFile final : public File {
     return {};
   }
 
-  Result<FileStat> stat() override {
-    auto state = owner_.state_.lock();
-    TRY(begin(*state));
-    return FaultFileSystem::State::stat_of(*node_);
-  }
+  [[nodiscard]] FileStat opened_stat() const override { return opened_; }
 
   [[nodiscard]] int descriptor() const override { return -1; }
 
@@ -73,6 +73,7 @@ class FaultFile final : public File {
 
   FaultFileSystem& owner_;
   std::shared_ptr<FaultFileSystem::Node> node_;
+  FileStat opened_;
   std::uint64_t process_;
   std::string lock_;
 };

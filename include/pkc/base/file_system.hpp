@@ -38,7 +38,9 @@ class File : public ByteSink {
   Result<void> write(ByteSpan bytes) override = 0;
   /// Waits until content and size are on stable storage (fdatasync).
   virtual Result<void> sync() = 0;
-  virtual Result<FileStat> stat() = 0;
+  /// What the file was when it was opened; of a file made by create() or try_lock() nothing but
+  /// zeros.
+  [[nodiscard]] virtual FileStat opened_stat() const = 0;
   /// The descriptor for sendfile, or -1 for a file system that has none. Stays owned by the File.
   [[nodiscard]] virtual int descriptor() const = 0;
 };

@@ -36,7 +36,8 @@ FileStat to_file_stat(const struct stat& raw) {
 
 class PosixFile final : public File {
  public:
-  explicit PosixFile(UniqueFd fd) : fd_(std::move(fd)) {}
+  explicit PosixFile(UniqueFd fd, const FileStat& opened = {})
+      : fd_(std::move(fd)), opened_(opened) {}
 
   Result<std::size_t> read_at(ByteCount offset, MutableByteSpan buffer) override {
     std::size_t done = 0;
@@ -81,18 +82,13 @@ class PosixFile final : public File {
     return {};
   }
 
-  Result<FileStat> stat() override {
-    struct stat raw{};
-    if (::fstat(fd_.get(), &raw) != 0) {
-      return fail_errno(errno, "fstat");
-    }
-    return to_file_stat(raw);
-  }
+  [[nodiscard]] FileStat opened_stat() const override { return opened_; }
 
   [[nodiscard]] int descriptor() const override { return fd_.get(); }
 
  private:
   UniqueFd fd_;
+  FileStat opened_;
 };
 
 struct DirTraits {
@@ -128,7 +124,7 @@ class PosixFileSystem final : public FileSystem {
     if (!S_ISREG(raw.st_mode)) {
       return nullptr;
     }
-    return std::make_unique<PosixFile>(std::move(fd));
+    return std::make_unique<PosixFile>(std::move(fd), to_file_stat(raw));
   }
 
   Result<std::unique_ptr<File>> create(const std::string& path) override {

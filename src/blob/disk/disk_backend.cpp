@@ -147,7 +147,7 @@ Result<std::optional<std::string>> DiskBackend::read_sidecar(std::string_view na
   if (!file) {
     return std::nullopt;
   }
-  TRY_ASSIGN(const FileStat stat, file->stat());
+  const FileStat stat = file->opened_stat();
   if (stat.size > limit) {
     return fail(Errc::too_large, "sidecar of " + std::to_string(stat.size) + " bytes");
   }

@@ -53,7 +53,7 @@ void check_contract(FileSystem& files, const std::string& root) {
     CHECK(file->read_at(4, std::as_writable_bytes(std::span(part))).value() == 2);
     CHECK(part.substr(0, 2) == "o ");
     CHECK(file->read_at(6, std::as_writable_bytes(std::span(part))).value() == 0);
-    CHECK(file->stat()->size == 6);
+    CHECK(file->opened_stat().size == 6);
   }
   SUBCASE("rename: replaces the target and changes its identity") {
     write_new(files, root + "/a", "new");

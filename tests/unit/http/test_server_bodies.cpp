@@ -242,7 +242,7 @@ class UndescribedFile final : public File {
   }
   Result<void> write(ByteSpan /*bytes*/) override { return fail(Errc::io, "read only"); }
   Result<void> sync() override { return {}; }
-  Result<FileStat> stat() override { return FileStat{}; }
+  [[nodiscard]] FileStat opened_stat() const override { return {}; }
   [[nodiscard]] int descriptor() const override { return -1; }
 
  private:
