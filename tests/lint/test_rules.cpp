@@ -71,7 +71,7 @@ struct Sample {
 };
 
 const std::vector<Sample>& include_samples() {
-  static const std::vector<Sample> kSamples{
+  static const std::vector<Sample> samples{
       {"up a layer", "src/base/a.cpp", "#include \"pkc/blob/disk.hpp\"\n", "no direct dependency"},
       {"not direct", "src/http/a.cpp", "#include \"pkc/blob/disk.hpp\"\n", "no direct dependency"},
       {"direct", "src/blob/a.cpp", "#include \"pkc/base/bytes.hpp\"\n", nullptr},
@@ -119,11 +119,11 @@ const std::vector<Sample>& include_samples() {
       {"unknown library", "src/base/a.cpp", "#include <boost/any.hpp>\n", "unknown library"},
       {"system", "src/base/a.cpp", "#include <sys/stat.h>\n#include <vector>\n", nullptr},
   };
-  return kSamples;
+  return samples;
 }
 
 const std::vector<Sample>& text_samples() {
-  static const std::vector<Sample> kSamples{
+  static const std::vector<Sample> samples{
       {"rename", "src/store/a.cpp", "std::filesystem::rename(a, b);\n", "FileSystem::rename"},
       {"remove_all", "src/store/a.cpp", "std::filesystem::remove_all(a);\n", "FileSystem::remove"},
       {"now", "src/store/a.cpp", "auto t = steady_clock::now();\n", "Clock"},
@@ -170,7 +170,7 @@ const std::vector<Sample>& text_samples() {
       {"registered under a longer name", "src/store/b_a.cpp", "\n", "in no CMakeLists.txt"},
       {"no module", "include/pkc/misc/a.hpp", "#pragma once\n", "no module"},
   };
-  return kSamples;
+  return samples;
 }
 
 std::string text_of(const Findings& findings) {
