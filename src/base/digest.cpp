@@ -25,11 +25,11 @@ int hex_value(char c) {
 
 std::string to_hex(ByteSpan bytes) {
   static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  text.reserve(bytes.size() * 2);
+  std::string text(bytes.size() * 2, '\0');
+  char* out = text.data();
   for (const std::byte b : bytes) {
-    text += kDigits[std::to_integer<std::size_t>(b >> 4)];
-    text += kDigits[std::to_integer<std::size_t>(b & std::byte{15})];
+    *out++ = kDigits[std::to_integer<std::size_t>(b >> 4)];
+    *out++ = kDigits[std::to_integer<std::size_t>(b & std::byte{15})];
   }
   return text;
 }

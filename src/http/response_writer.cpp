@@ -58,9 +58,13 @@ std::string_view reason_of(int status) {
 
 /// A field value may come from stored data: a line break in it must not start a new field.
 void append_field_text(std::string& out, std::string_view text) {
-  for (const char c : text) {
-    out += (c == '\r' || c == '\n' || c == '\0') ? ' ' : c;
+  constexpr std::string_view kBreaks("\r\n\0", 3);
+  for (std::size_t at = text.find_first_of(kBreaks); at != std::string_view::npos;
+       at = text.find_first_of(kBreaks)) {
+    out.append(text.substr(0, at)).append(1, ' ');
+    text.remove_prefix(at + 1);
   }
+  out.append(text);
 }
 
 /// RFC 9110 sections 8.6 and 15: these statuses have no body, whatever the handler gave.
