@@ -23,26 +23,28 @@ KeyLocks::Held::Held(KeyLocks& owner, std::string name, Mode mode)
 }
 
 KeyLocks::Held::~Held() {
-  {
-    auto states = owner_.states_.lock();
-    const auto found = states->find(name_);
-    PKC_ASSERT(found != states->end());
-    State& state = found->second;
-    if (mode_ == Mode::shared) {
-      PKC_ASSERT(state.readers > 0);
-      --state.readers;
-    } else {
-      PKC_ASSERT(state.writer);
-      state.writer = false;
-    }
-    if (state.waiting == 0) {
-      if (state.readers == 0) {
-        states->erase(found);
-      }
-      return;
-    }
+  if (owner_.release(name_, mode_)) {
+    owner_.changed_.notify_all();
   }
-  owner_.changed_.notify_all();
+}
+
+/// True when somebody waits for the name.
+bool KeyLocks::release(const std::string& name, Mode mode) {
+  auto states = states_.lock();
+  const auto found = states->find(name);
+  PKC_ASSERT(found != states->end());
+  State& state = found->second;
+  PKC_ASSERT(mode == Mode::shared ? state.readers > 0 : state.writer);
+  if (mode == Mode::shared) {
+    --state.readers;
+  } else {
+    state.writer = false;
+  }
+  const bool awaited = state.waiting > 0;
+  if (!awaited && state.readers == 0) {
+    states->erase(found);
+  }
+  return awaited;
 }
 
 KeyLocks::Held KeyLocks::acquire(std::string_view name, Mode mode) {

@@ -43,7 +43,7 @@ DescriptorSink::DescriptorSink(int descriptor) : descriptor_(descriptor) {
 DescriptorSink::~DescriptorSink() {
   flusher_.request_stop();
   flusher_.join();
-  flush();
+  DescriptorSink::flush();
 }
 
 void DescriptorSink::log(const spdlog::details::log_msg& message) {

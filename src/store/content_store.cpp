@@ -149,10 +149,11 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::read_pair(const Key& ke
   if (!text && text.error().code != Errc::corrupt && text.error().code != Errc::too_large) {
     return std::unexpected(text.error());
   }
-  if (!text || !*text) {
+  const std::optional<std::string> stored = text ? *text : std::nullopt;
+  if (!stored) {
     return nullptr;
   }
-  auto sidecar = parse_sidecar(**text);
+  auto sidecar = parse_sidecar(*stored);
   if (!sidecar || sidecar->key != key.id() || sidecar->size != identity.size) {
     log_.debug("sidecar does not describe its blob", {{"key", key.id()}});
     return nullptr;

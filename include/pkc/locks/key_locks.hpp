@@ -48,6 +48,8 @@ class KeyLocks {
     bool writer = false;
     std::size_t waiting = 0;
   };
+  bool release(const std::string& name, Mode mode);
+
   Guarded<std::unordered_map<std::string, State>> states_;
   std::condition_variable changed_;
 };

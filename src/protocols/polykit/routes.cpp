@@ -33,7 +33,7 @@ struct Outcomes {
   static ops::Counter& counter(ops::Metrics& metrics, std::string_view outcome) {
     return metrics.counter("polykit_cache_requests_total",
                            "Requests by protocol and outcome.",
-                           "protocol=\"polykit\",outcome=\"" + std::string(outcome) + "\"");
+                           R"(protocol="polykit",outcome=")" + std::string(outcome) + '"');
   }
 
   ops::Counter& hit;

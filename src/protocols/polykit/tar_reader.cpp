@@ -333,6 +333,7 @@ Result<void> TarReader::parse_pax() {
     const std::string_view digits = rest.substr(0, blank);
     const char* const digits_end = digits.data() + digits.size();
     std::size_t length = 0;
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end goes with it
     const auto [end, error] = std::from_chars(digits.data(), digits_end, length);
     if (blank == std::string_view::npos || error != std::errc{} || end != digits_end ||
         length <= blank + 1 || length > rest.size() || rest[length - 1] != '\n') {
