@@ -90,6 +90,7 @@ http::ServerOptions server_options(const config::Settings& settings) {
           .workers_min = settings.workers_min,
           .workers_max = settings.workers_max,
           .connections_max = settings.max_connections,
+          .connections_per_client_max = settings.max_connections_per_client,
           .head_size_max = settings.max_head_size,
           .head_timeout = settings.head_timeout,
           .body_timeout = settings.body_timeout,

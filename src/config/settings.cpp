@@ -126,6 +126,13 @@ constexpr std::array kRows = {
         .field = number<&Settings::max_connections>("N", {.min = 1, .max = 1'000'000}),
         .initial = "10000",
         .help = "How many clients may be connected at once, idle ones included."},
+    Row{.name = "max-connections-per-client",
+        .section = "Network",
+        .field = number<&Settings::max_connections_per_client>("N", {.min = 0, .max = 1'000'000}),
+        .initial = "1000",
+        .help = "How many of them may come from one address, so that one client cannot keep the "
+                "others out; more are answered 503 at once. The addresses in trusted-proxies have "
+                "no limit of their own. 0 means no limit."},
     Row{.name = "workers-min",
         .section = "Network",
         .field = number<&Settings::workers_min>("N", {.min = 1, .max = 4096}),

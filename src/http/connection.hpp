@@ -90,6 +90,7 @@ class Connection {
   SteadyTime linger_deadline;
   std::atomic<Phase> phase = Phase::reading_head; ///< written by the owner
   bool turned_away = false;                       ///< it has got its 503 and is in nobody's way
+  bool counted = false;                           ///< it is one of its peer's in ClientCounts
   std::size_t slot = 0;                           ///< place in the ConnectionTable
 
   /// Gives the connection up until it has an event or `deadline` passes. REQUIRES: owned.

@@ -182,6 +182,9 @@ void Engine::park(Connection& connection, SteadyTime deadline, Poller::Wake wake
 
 void Engine::remove(Connection& connection) {
   turned_away_ -= connection.turned_away ? 1U : 0U;
+  if (connection.counted) {
+    clients_.remove(connection.peer);
+  }
   table_.remove(connection);
   if (accepting_paused_) {
     resume_accepting();
@@ -257,22 +260,32 @@ void Engine::admit(UniqueFd fd, std::string peer) {
   const int on = 1;
   // Answers go out in whole pieces, so Nagle's algorithm could only delay their last segment.
   static_cast<void>(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
-  if (table_.size() >= site_.options.connections_max + turned_away_) {
-    turn_away(std::move(fd), std::move(peer));
+  const int number = fd.get();
+  auto accepted = std::make_unique<Connection>(Socket(std::move(fd)), std::move(peer));
+  if (table_.size() >= site_.options.connections_max + turned_away_ || !count_client(*accepted)) {
+    turn_away(std::move(accepted));
     return;
   }
-  const int number = fd.get();
-  Connection& connection =
-      table_.add(std::make_unique<Connection>(Socket(std::move(fd)), std::move(peer)));
+  Connection& connection = table_.add(std::move(accepted));
   connection.park(site_.clock.steady_now() + site_.options.idle_timeout);
   if (!poller_.add(number, &connection)) {
     remove(connection);
   }
 }
 
-void Engine::turn_away(UniqueFd fd, std::string peer) {
-  const int number = fd.get();
-  auto connection = std::make_unique<Connection>(Socket(std::move(fd)), std::move(peer));
+/// False when the client has as many connections as one client may. A trusted proxy stands for
+/// many clients, so its connections are not counted.
+bool Engine::count_client(Connection& connection) {
+  const std::size_t max = site_.options.connections_per_client_max;
+  if (max == 0 || site_.proxies.trusts(connection.peer)) {
+    return true;
+  }
+  connection.counted = clients_.try_add(connection.peer, max);
+  return connection.counted;
+}
+
+void Engine::turn_away(std::unique_ptr<Connection> connection) {
+  const int number = connection->socket.descriptor();
   // An empty send buffer takes this at once; a client that could not get it gets the close.
   const bool sent =
       connection->socket.send_all(as_bytes(kBusyAnswer), More::no, milliseconds{0}).has_value();

@@ -2,6 +2,7 @@
 // workers.
 #pragma once
 
+#include "client_counts.hpp"
 #include "connection_table.hpp"
 #include "exchange.hpp"
 #include "poller.hpp"
@@ -76,7 +77,8 @@ class Engine final : public Server {
 
   void accept_connections();
   void admit(UniqueFd fd, std::string peer);
-  void turn_away(UniqueFd fd, std::string peer);
+  bool count_client(Connection& connection);
+  void turn_away(std::unique_ptr<Connection> connection);
   void pause_accepting(int error_number);
   void resume_accepting();
   void log_failure(std::string_view failure) const;
@@ -91,6 +93,7 @@ class Engine final : public Server {
   const std::uint16_t port_;
   Poller poller_;
   ConnectionTable table_;
+  ClientCounts clients_;
   std::atomic<std::size_t> turned_away_ = 0; ///< connections that do not count for the limit
   std::atomic<bool> accepting_paused_ = false;
   std::atomic<SteadyTime> pause_logged_; ///< when the operator was last told

@@ -54,6 +54,7 @@ struct Settings {
   std::uint16_t port = 0; ///< 0: the kernel chooses
   std::vector<std::string> trusted_proxies;
   std::size_t max_connections = 0;
+  std::size_t max_connections_per_client = 0; ///< 0: no limit
   std::size_t workers_min = 0;
   std::size_t workers_max = 0;
 

@@ -22,6 +22,8 @@ struct ServerOptions {
   std::size_t workers_min = 4;
   std::size_t workers_max = 256;
   std::size_t connections_max = 10000;
+  std::size_t connections_per_client_max =
+      1000; ///< by peer address, not for trusted proxies; 0: any
   ByteCount head_size_max =
       32 * kKiB; ///< request line and headers together: 431 (414 for the line)
   std::chrono::milliseconds head_timeout{10'000};        ///< from the first byte to the blank line

@@ -64,6 +64,7 @@ TEST_SUITE("config::load_settings") {
     CHECK(settings.port == 8080);
     CHECK(settings.trusted_proxies.empty());
     CHECK(settings.max_connections == 10'000);
+    CHECK(settings.max_connections_per_client == 1000);
     CHECK(settings.workers_min == 4);
     CHECK(settings.workers_max == 256);
     CHECK(settings.max_size == 1'073'741'824);

@@ -60,7 +60,8 @@ struct Answer {
 /// A blocking raw client on loopback. Every wait ends with the patience.
 class Client {
  public:
-  explicit Client(std::uint16_t port, std::size_t receive_buffer = 0)
+  /// `from`: the loopback address to connect from, as 127.0.0.`from`; 0 is the kernel's choice.
+  explicit Client(std::uint16_t port, std::size_t receive_buffer = 0, std::uint8_t from = 0)
       : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     if (receive_buffer > 0) {
       const int size = static_cast<int>(receive_buffer);
@@ -68,6 +69,12 @@ class Client {
     }
     sockaddr_in address{};
     address.sin_family = AF_INET;
+    if (from > 0) {
+      address.sin_addr.s_addr = htonl((INADDR_LOOPBACK & ~0xFFU) | from);
+      if (::bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+        throw std::runtime_error("cannot bind");
+      }
+    }
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {

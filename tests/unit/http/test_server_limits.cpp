@@ -196,6 +196,68 @@ TEST_SUITE("http::Server capacity") {
     CHECK(second.request(kGet).body == "hello");
   }
 
+  TEST_CASE("connections_per_client_max: one address cannot keep the others out") {
+    ServerOptions options;
+    options.connections_per_client_max = 2;
+    const Loopback server(hello_router(), options);
+    std::optional<Client> first(std::in_place, server.port(), 0, 1);
+    Client second(server.port(), 0, 1);
+    REQUIRE(first->request(kGet).body == "hello");
+    REQUIRE(second.request(kGet).body == "hello");
+
+    Client third(server.port(), 0, 1);
+    const Answer answer = third.read();
+    CHECK(answer.status == 503);
+    CHECK(answer.has("\r\nRetry-After: 1\r\n"));
+    CHECK(third.read_to_end() == Client::End::closed);
+    Client other(server.port(), 0, 2);
+    CHECK(other.request(kGet).body == "hello");
+
+    first.reset();
+    CHECK(eventually([&] {
+      Client again(server.port(), 0, 1);
+      return again.request(kGet).status == 200;
+    }));
+    CHECK(second.request(kGet).body == "hello");
+  }
+
+  TEST_CASE("connections_per_client_max: who is refused takes no place, however often it tries") {
+    ServerOptions options;
+    options.connections_max = 3;
+    options.connections_per_client_max = 1;
+    const Loopback server(hello_router(), options);
+    Client greedy(server.port(), 0, 1);
+    REQUIRE(greedy.request(kGet).body == "hello");
+    std::vector<Client> refused;
+    for (int i = 0; i < 20; ++i) {
+      refused.emplace_back(server.port(), 0, 1);
+      REQUIRE(refused.back().read().status == 503);
+    }
+
+    Client other(server.port(), 0, 2);
+    CHECK(other.request(kGet).body == "hello");
+  }
+
+  TEST_CASE("connections_per_client_max: neither a trusted proxy nor 0 has a limit") {
+    struct Row {
+      std::size_t limit;
+      std::vector<std::string> proxies;
+    };
+    const std::vector<Row> rows{{1, {"127.0.0.0/8"}}, {0, {}}};
+    for (const Row& row : rows) {
+      CAPTURE(row.limit);
+      ServerOptions options;
+      options.connections_per_client_max = row.limit;
+      options.trusted_proxies = row.proxies;
+      const Loopback server(hello_router(), options);
+      std::vector<Client> clients;
+      for (int i = 0; i < 5; ++i) {
+        clients.push_back(server.client());
+        CHECK(clients.back().request(kGet).body == "hello");
+      }
+    }
+  }
+
   TEST_CASE("descriptors: without a free one new clients wait, and nothing spins or breaks") {
     std::atomic<int> failures = 0;
     const Loopback server(hello_router(), {}, [&](const AccessRecord& record) {
