@@ -91,6 +91,7 @@ http::ServerOptions server_options(const config::Settings& settings) {
           .workers_max = settings.workers_max,
           .connections_max = settings.max_connections,
           .connections_per_client_max = settings.max_connections_per_client,
+          .uploads_max = settings.max_uploads,
           .head_size_max = settings.max_head_size,
           .head_timeout = settings.head_timeout,
           .body_timeout = settings.body_timeout,

@@ -144,6 +144,13 @@ constexpr std::array kRows = {
         .initial = "256",
         .help = "How many threads may answer requests when many do so slowly. An idle connection "
                 "needs none."},
+    Row{.name = "max-uploads",
+        .section = "Network",
+        .field = number<&Settings::max_uploads>("N", {.min = 1, .max = 4096}),
+        .initial = "64",
+        .help = "How many uploads may be on their way at once; more are answered 503 before they "
+                "are sent. Never more than three quarters of workers-max, so that slow uploads "
+                "cannot stop downloads."},
 
     Row{.name = "max-size",
         .section = "Limits",

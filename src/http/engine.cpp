@@ -46,6 +46,13 @@ milliseconds sweep_tick(const ServerOptions& options) {
   return std::clamp(shortest / 4, kStoppingTick, kSweepTickMax);
 }
 
+/// How many workers may wait for bodies: a quarter of them, and at least one where there are more,
+/// is left for those who only read.
+std::size_t upload_places(const ServerOptions& options) {
+  const std::size_t for_reads = std::max<std::size_t>(options.workers_max / 4, 1);
+  return std::clamp<std::size_t>(options.workers_max - for_reads, 1, options.uploads_max);
+}
+
 constexpr std::string_view kBusyAnswer =
     "HTTP/1.1 503 Service Unavailable\r\n"
     "Retry-After: 1\r\n"
@@ -71,7 +78,8 @@ Engine::Engine(Parts parts, ServerOptions options, Router router, AccessLog acce
             .proxies = std::move(parts.proxies),
             .router = std::move(router),
             .access_log = std::move(access_log),
-            .clock = system_clock()},
+            .clock = system_clock(),
+            .uploads = UploadLimit(upload_places(site_.options))},
       listener_(std::move(parts.listener)),
       port_(parts.port),
       poller_(std::move(parts.poller)) {

@@ -143,6 +143,22 @@ Response Exchange::call_handler(Request& request, std::string& failure) const {
   return response;
 }
 
+/// A body that is on its way needs a place for as long as its handler runs. The place is free
+/// before the answer leaves, so a client that has its answer finds room for its next upload.
+Response Exchange::respond(Request& request, const BodyReader& body, std::string& failure) {
+  const bool only_reads = request.method == Method::get || request.method == Method::head;
+  if (only_reads || body.at_end()) {
+    return call_handler(request, failure);
+  }
+  const UploadLimit::Place place = site_.uploads.try_take();
+  if (!place) {
+    Response response = make_error(503, "too many uploads at once, try again");
+    response.headers.add("Retry-After", "1");
+    return response;
+  }
+  return call_handler(request, failure);
+}
+
 /// Whether the next request can follow on this connection.
 bool Exchange::can_keep(const Response& response, const BodyReader& body) const {
   if (!head_.keep_alive || response.close_connection || site_.stopping) {
@@ -173,7 +189,7 @@ Next Exchange::serve(Connection& connection) {
     connection.socket.acknowledge_now();
   }
   std::string failure;
-  Response response = call_handler(request, failure);
+  Response response = respond(request, body, failure);
   const bool keep = can_keep(response, body);
   const AnswerResult answer = writer_.write(connection.socket,
                                             response,

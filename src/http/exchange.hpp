@@ -6,6 +6,7 @@
 #include "head.hpp"
 #include "request_parser.hpp"
 #include "response_writer.hpp"
+#include "upload_limit.hpp"
 
 #include "pkc/base/clock.hpp"
 #include "pkc/http/server.hpp"
@@ -21,7 +22,7 @@ namespace pkc::http {
 
 class BodyReader;
 
-/// What every worker of a server reads and none changes, but for the flag.
+/// What every worker of a server reads and none changes, but for the flag and the uploads.
 struct Site {
   ServerOptions options;
   HeadLimits head_limits;
@@ -29,6 +30,7 @@ struct Site {
   Router router;
   AccessLog access_log;
   const Clock& clock;
+  UploadLimit uploads;
   std::atomic<bool> stopping = false; ///< no answer keeps its connection any more
 };
 
@@ -60,6 +62,7 @@ class Exchange {
   Next serve(Connection& connection);
   Next refuse(Connection& connection, int status, std::string_view message);
   Request make_request(const Connection& connection);
+  Response respond(Request& request, const BodyReader& body, std::string& failure);
   Response call_handler(Request& request, std::string& failure) const;
   [[nodiscard]] bool can_keep(const Response& response, const BodyReader& body) const;
 

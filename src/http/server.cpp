@@ -10,7 +10,8 @@ namespace pkc::http {
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options,
                                               Router router,
                                               AccessLog access_log) {
-  if (options.workers_max == 0 || options.connections_max == 0 || options.head_size_max == 0) {
+  if (options.workers_max == 0 || options.connections_max == 0 || options.uploads_max == 0 ||
+      options.head_size_max == 0) {
     return fail(Errc::invalid_argument, "a limit of the HTTP server is 0");
   }
   TRY_ASSIGN(TrustedProxies proxies, TrustedProxies::parse(options.trusted_proxies));

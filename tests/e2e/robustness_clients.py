@@ -26,6 +26,7 @@ from robustness_case import (
 )
 
 WORKERS = 8
+UPLOADS = 6  # that the server takes at once with so many workers
 TWO_WORKERS = ("--workers-min", "2", "--workers-max", "2")
 LONG = "600s"  # a timeout that no test reaches
 
@@ -48,11 +49,11 @@ class ClientTest(RobustnessTest):
 
 
 class StalledUploads(ClientTest):
-    def test_fewer_than_the_workers_do_not_stop_others(self) -> None:
+    def test_fewer_than_the_places_for_uploads_do_not_stop_others(self) -> None:
         server = self.start_server("--workers-max", str(WORKERS), "--body-timeout", LONG)
         stalled = [
             self.open.enter_context(HalfUpload(server, key, big_artifact(key, MIB)))
-            for key in (artifact.key_for(f"stalled {number}") for number in range(WORKERS - 1))
+            for key in (artifact.key_for(f"stalled {number}") for number in range(UPLOADS - 1))
         ]
         self.await_upload_began(server, len(stalled))
 
@@ -66,11 +67,38 @@ class StalledUploads(ClientTest):
             [201] * len(stalled),
         )
 
-    def test_more_than_the_workers_are_given_up_and_others_go_on(self) -> None:
+    def test_more_than_the_places_are_refused_and_downloads_go_on(self) -> None:
+        server = self.start_server(*TWO_WORKERS, "--body-timeout", LONG)
+        stored, stalled = artifact.key_for("stored"), artifact.key_for("stalled")
+        body = small_artifact(stored)
+        self.assertEqual(server.put(stored, body).status, 201)
+        upload = self.open.enter_context(HalfUpload(server, stalled, big_artifact(stalled, MIB)))
+        self.await_upload_began(server)
+
+        for number in range(6):
+            key = artifact.key_for(f"refused {number}")
+            refused = self.open.enter_context(HalfUpload(server, key, big_artifact(key, MIB)))
+            answer = refused.response()
+            self.assert_error(answer, 503)
+            self.assertEqual(answer.header("retry-after") if answer else None, "1")
+            self.assert_hit(server, stored, body)
+            self.assert_miss(server, key)
+
+        self.assertFalse(upload.has_answer(), "the stall is open")
+        upload.send_rest()
+        answer = upload.response()
+        self.assertEqual(answer.status if answer else None, 201)
+        self.check_others_are_served(server, rounds=3)
+
+    def test_more_than_the_workers_are_given_up_and_uploads_go_on(self) -> None:
         server = self.start_server(*TWO_WORKERS, "--body-timeout", "300ms")
         for number in range(6):
             key = artifact.key_for(f"stalled {number}")
             self.open.enter_context(HalfUpload(server, key, big_artifact(key, MIB)))
+        key = artifact.key_for("other")
+        body = small_artifact(key)
+
+        await_event(lambda: server.put(key, body).status == 201, "there is room for an upload")
 
         self.check_others_are_served(server, rounds=3)
 

@@ -57,6 +57,7 @@ struct Settings {
   std::size_t max_connections_per_client = 0; ///< 0: no limit
   std::size_t workers_min = 0;
   std::size_t workers_max = 0;
+  std::size_t max_uploads = 0;
 
   ByteCount max_size = 0;
   ByteCount max_decoded_size = 0;

@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -20,6 +21,8 @@
 namespace pkc::http::test {
 namespace {
 
+constexpr std::string_view kExpectingPut =
+    "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
 constexpr std::string_view kGet = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 Router hello_router() {
@@ -255,6 +258,78 @@ TEST_SUITE("http::Server capacity") {
         clients.push_back(server.client());
         CHECK(clients.back().request(kGet).body == "hello");
       }
+    }
+  }
+
+  TEST_CASE("uploads_max: one more gets 503 before its body is asked for, and reads go on") {
+    Gate gate;
+    ServerOptions options;
+    options.uploads_max = 1;
+    const Loopback server(gate_router(gate), options);
+    Client first = server.client();
+    REQUIRE(first.request(kExpectingPut).status == 100); // its handler waits for the body now
+
+    Client second = server.client();
+    const Answer refused = second.request(kExpectingPut);
+    CHECK(refused.status == 503);
+    CHECK(refused.has("\r\nRetry-After: 1\r\n"));
+    CHECK(second.read_to_end() == Client::End::closed);
+    Client third = server.client();
+    CHECK(third.request("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc").status == 503);
+    CHECK(third.request("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").status == 201);
+    CHECK(third.request(kGet).body == "hello");
+    CHECK(third.request("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", false).status == 200);
+    CHECK(third.request("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc").status == 200);
+
+    CHECK(first.request("0123456789").status == 201);
+    for (int i = 0; i < 100; ++i) { // the place is free as soon as the answer is there
+      Client& client = i % 2 == 0 ? first : third;
+      REQUIRE(client.request("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na").status ==
+              201);
+    }
+  }
+
+  TEST_CASE(
+      "uploads_max: a place is free again after a client that left and a handler that threw") {
+    ServerOptions options;
+    options.uploads_max = 1;
+    Router router = single(Method::put, "/", [](Request& request) {
+      const auto body = read_all(*request.body);
+      return body ? throw std::runtime_error("no") : make_error(400, "");
+    });
+    const Loopback server(std::move(router), options);
+    {
+      Client leaver = server.client();
+      REQUIRE(leaver.request(kExpectingPut).status == 100);
+      leaver.reset_on_close();
+    }
+
+    CHECK(eventually([&] {
+      Client client = server.client();
+      const int status = client.request(kExpectingPut).status;
+      return status == 100 && client.request("0123456789").status == 500;
+    }));
+    Client again = server.client();
+    CHECK(again.request(kExpectingPut).status == 100);
+  }
+
+  TEST_CASE("uploads_max: stalled uploads never take the last worker") {
+    Gate gate;
+    ServerOptions options;
+    options.workers_min = 2;
+    options.workers_max = 4;
+    const Loopback server(gate_router(gate), options);
+    std::vector<Client> uploads;
+    int accepted = 0;
+    for (int i = 0; i < 8; ++i) {
+      uploads.push_back(server.client());
+      accepted += uploads.back().request(kExpectingPut).status == 100 ? 1 : 0;
+    }
+
+    CHECK(accepted == 3);
+    Client reader = server.client();
+    for (int i = 0; i < 20; ++i) {
+      REQUIRE(reader.request(kGet).body == "hello");
     }
   }
 
