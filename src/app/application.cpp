@@ -96,6 +96,7 @@ http::ServerOptions server_options(const config::Settings& settings) {
           .head_timeout = settings.head_timeout,
           .body_timeout = settings.body_timeout,
           .write_timeout = settings.write_timeout,
+          .transfer_rate_min = settings.min_transfer_rate,
           .idle_timeout = settings.idle_timeout,
           .worker_idle_timeout = http::ServerOptions{}.worker_idle_timeout,
           .trusted_proxies = settings.trusted_proxies};

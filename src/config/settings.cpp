@@ -198,6 +198,13 @@ constexpr std::array kRows = {
         .field = duration<&Settings::write_timeout>(10ms, 24h),
         .initial = "30s",
         .help = "How long a client may take no byte of an answer before it is given up."},
+    Row{.name = "min-transfer-rate",
+        .section = "Timeouts",
+        .field = size<&Settings::min_transfer_rate>({.min = 0, .max = 1 * kGiB}),
+        .initial = "1KiB",
+        .help = "How much a client must send of an upload or take of an answer in a second, on "
+                "average over body-timeout or write-timeout, before it is given up. 0 means that "
+                "one byte within each timeout is enough."},
     Row{.name = "idle-timeout",
         .section = "Timeouts",
         .field = duration<&Settings::idle_timeout>(10ms, 24h),

@@ -14,8 +14,8 @@ constexpr std::size_t kChunkBufferSize = 16 * kKiB;
 
 } // namespace
 
-BodyReader::BodyReader(Connection& connection, const Head& head, std::chrono::milliseconds timeout)
-    : connection_(connection), timeout_(timeout) {
+BodyReader::BodyReader(Connection& connection, const Head& head, const Pace& pace)
+    : connection_(connection), pace_(pace) {
   if (!head.chunked) {
     length_ = left_ = head.content_length.value_or(0);
   }
@@ -55,7 +55,7 @@ Result<std::size_t> BodyReader::read_some(MutableByteSpan buffer) {
     return 0;
   }
   if (continue_pending_) {
-    TRY(connection_.socket.send_all(as_bytes("HTTP/1.1 100 Continue\r\n\r\n"), More::no, timeout_));
+    TRY(connection_.socket.send_all(as_bytes("HTTP/1.1 100 Continue\r\n\r\n"), More::no, pace_));
     continue_pending_ = false;
   }
   return length_ ? read_sized(buffer) : read_chunked(buffer);
@@ -99,7 +99,7 @@ Result<std::size_t> BodyReader::read_chunked(MutableByteSpan buffer) {
 }
 
 Result<std::size_t> BodyReader::receive(MutableByteSpan buffer) {
-  TRY_ASSIGN(const std::size_t count, connection_.socket.receive(buffer, timeout_));
+  TRY_ASSIGN(const std::size_t count, connection_.socket.receive(buffer, pace_));
   if (count == 0) {
     return fail(Errc::unavailable, "the client closed the connection inside the body");
   }

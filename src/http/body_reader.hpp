@@ -7,7 +7,6 @@
 
 #include "pkc/http/message.hpp"
 
-#include <chrono>
 #include <optional>
 
 namespace pkc::http {
@@ -16,8 +15,7 @@ namespace pkc::http {
 /// its request is served, on the thread that owns the connection.
 class BodyReader final : public RequestBody {
  public:
-  /// `timeout` bounds each wait for a byte.
-  BodyReader(Connection& connection, const Head& head, std::chrono::milliseconds timeout);
+  BodyReader(Connection& connection, const Head& head, const Pace& pace);
 
   Result<std::size_t> read(MutableByteSpan buffer) override;
   [[nodiscard]] std::optional<ByteCount> length() const override { return length_; }
@@ -38,7 +36,7 @@ class BodyReader final : public RequestBody {
   Result<std::size_t> receive(MutableByteSpan buffer);
 
   Connection& connection_;
-  std::chrono::milliseconds timeout_;
+  Pace pace_;
   std::optional<ByteCount> length_;
   ByteCount left_ = 0; ///< of a body with a length
   ChunkedDecoder decoder_;

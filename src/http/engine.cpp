@@ -294,9 +294,10 @@ bool Engine::count_client(Connection& connection) {
 
 void Engine::turn_away(std::unique_ptr<Connection> connection) {
   const int number = connection->socket.descriptor();
+  Pace no_wait(site_.clock, milliseconds{0});
   // An empty send buffer takes this at once; a client that could not get it gets the close.
   const bool sent =
-      connection->socket.send_all(as_bytes(kBusyAnswer), More::no, milliseconds{0}).has_value();
+      connection->socket.send_all(as_bytes(kBusyAnswer), More::no, no_wait).has_value();
   if (site_.access_log) {
     AccessRecord record;
     record.status = sent ? 503 : 0;

@@ -182,7 +182,9 @@ Next Exchange::serve(Connection& connection) {
   }
   Request request = make_request(connection);
   target_ = head_.target;
-  BodyReader body(connection, head_, site_.options.body_timeout);
+  BodyReader body(connection,
+                  head_,
+                  {site_.clock, site_.options.body_timeout, site_.options.transfer_rate_min});
   request.body = &body;
   connection.input.consume(head_.size); // ends all views of head_
   if (body.bytes_left() != 0U && body.bytes_left() != connection.input.text().size()) {
@@ -196,7 +198,8 @@ Next Exchange::serve(Connection& connection) {
                                             {.is_head_request = request.method == Method::head,
                                              .is_http_1_0 = head_.is_http_1_0,
                                              .keep_alive = keep,
-                                             .write_timeout = site_.options.write_timeout});
+                                             .write_timeout = site_.options.write_timeout,
+                                             .rate_min = site_.options.transfer_rate_min});
   if (site_.access_log) {
     const auto duration =
         std::chrono::duration_cast<std::chrono::microseconds>(site_.clock.steady_now() - started);
@@ -230,7 +233,8 @@ Next Exchange::refuse(Connection& connection, int status, std::string_view messa
                                             {.is_head_request = head_.method == "HEAD",
                                              .is_http_1_0 = head_.is_http_1_0,
                                              .keep_alive = false,
-                                             .write_timeout = site_.options.write_timeout});
+                                             .write_timeout = site_.options.write_timeout,
+                                             .rate_min = site_.options.transfer_rate_min});
   if (site_.access_log) {
     site_.access_log({.method = head_.method,
                       .target = head_.target,

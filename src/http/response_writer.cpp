@@ -115,7 +115,7 @@ void ResponseWriter::format_head(const Response& response, const AnswerContext& 
 Result<void> ResponseWriter::flush(More more) {
   ByteSpan rest = as_bytes(out_);
   while (!rest.empty()) {
-    TRY_ASSIGN(const std::size_t count, socket_->send(rest, more, timeout_));
+    TRY_ASSIGN(const std::size_t count, socket_->send(rest, more, pace_));
     const std::size_t of_head = std::min(count, head_left_);
     head_left_ -= of_head;
     body_sent_ += count - of_head;
@@ -133,7 +133,7 @@ Result<void> ResponseWriter::send_text(const std::string& body) {
   TRY(flush(More::yes));
   ByteSpan rest = as_bytes(body);
   while (!rest.empty()) {
-    TRY_ASSIGN(const std::size_t count, socket_->send(rest, More::no, timeout_));
+    TRY_ASSIGN(const std::size_t count, socket_->send(rest, More::no, pace_));
     body_sent_ += count;
     rest = rest.subspan(count);
   }
@@ -157,7 +157,7 @@ Result<void> ResponseWriter::send_descriptor(const FileBody& body, int descripto
   ByteCount sent = 0;
   while (sent < body.length) {
     TRY_ASSIGN(const std::size_t count,
-               socket_->send_file(descriptor, body.offset + sent, body.length - sent, timeout_));
+               socket_->send_file(descriptor, body.offset + sent, body.length - sent, pace_));
     if (count == 0) {
       return fail(Errc::corrupt, "the file is shorter than its announced length");
     }
@@ -236,7 +236,7 @@ AnswerResult ResponseWriter::write(Socket& socket,
                                    Response& response,
                                    const AnswerContext& context) {
   socket_ = &socket;
-  timeout_ = context.write_timeout;
+  pace_ = Pace(clock_, context.write_timeout, context.rate_min);
   body_sent_ = 0;
   format_head(response, context);
   Result<void> done;

@@ -18,6 +18,7 @@ struct AnswerContext {
   bool is_http_1_0 = false;
   bool keep_alive = true; ///< "Connection: close" otherwise
   std::chrono::milliseconds write_timeout{};
+  ByteCount rate_min = 0; ///< bytes per second that the client must take; 0: any
 };
 
 /// How far an answer came.
@@ -30,10 +31,10 @@ struct AnswerResult {
 /// Writes answers, one after the other, with buffers that are kept. One thread at a time.
 class ResponseWriter {
  public:
-  explicit ResponseWriter(const Clock& clock) : clock_(clock) {}
+  explicit ResponseWriter(const Clock& clock) : clock_(clock), pace_(clock, {}) {}
 
-  /// Sends `response`. Blocks, at most write_timeout for each step in which the client takes no
-  /// byte. A body that fails or falls short of its announced length leaves the answer incomplete.
+  /// Sends `response`. Blocks, while the client keeps the pace of `context`. A body that fails or
+  /// falls short of its announced length leaves the answer incomplete.
   AnswerResult write(Socket& socket, Response& response, const AnswerContext& context);
 
  private:
@@ -49,7 +50,7 @@ class ResponseWriter {
 
   const Clock& clock_;
   Socket* socket_ = nullptr; ///< of the answer being written, as are the next four
-  std::chrono::milliseconds timeout_{};
+  Pace pace_;
   std::string out_; ///< bytes that wait to be sent; the head goes out with the first of the body
   std::size_t head_left_ = 0; ///< how many of them are not body
   ByteCount body_sent_ = 0;

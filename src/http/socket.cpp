@@ -27,6 +27,10 @@ std::unexpected<Error> fail_transfer(int error_number, std::string_view what) {
   return std::unexpected(std::move(error));
 }
 
+std::unexpected<Error> fail_slow() {
+  return fail(Errc::timeout, "the client is too slow");
+}
+
 /// Bytes that were handed to the kernel and not yet taken by the peer.
 int unacknowledged(int socket) {
   int count = 0;
@@ -35,7 +39,7 @@ int unacknowledged(int socket) {
 
 } // namespace
 
-Result<void> Socket::wait(short events, std::chrono::milliseconds timeout) {
+Result<void> Socket::poll(short events, std::chrono::milliseconds timeout) {
   pollfd entry{fd_.get(), events, 0};
   const auto limit =
       std::min<std::chrono::milliseconds::rep>(timeout.count(), std::numeric_limits<int>::max());
@@ -54,11 +58,21 @@ Result<void> Socket::wait(short events, std::chrono::milliseconds timeout) {
   }
 }
 
-Result<void> Socket::wait_to_send(std::chrono::milliseconds timeout) {
+Result<void> Socket::wait(short events, Pace& pace) {
+  const SteadyTime started = pace.now();
+  auto ready = poll(events, pace.timeout());
+  pace.waited(pace.now() - started);
+  return ready;
+}
+
+Result<void> Socket::wait_to_send(Pace& pace) {
   // The kernel wakes a writer only when a third of its buffer of some megabytes is free. A client
   // that takes less than that in `timeout` is slow but has not stalled.
   for (int before = unacknowledged(fd_.get());;) {
-    auto ready = wait(POLLOUT, timeout);
+    if (pace.too_slow(before)) {
+      return fail_slow();
+    }
+    auto ready = wait(POLLOUT, pace);
     if (ready || ready.error().code != Errc::timeout) {
       return ready;
     }
@@ -70,11 +84,9 @@ Result<void> Socket::wait_to_send(std::chrono::milliseconds timeout) {
   }
 }
 
-Result<void> Socket::retry_send(int error_number,
-                                std::string_view what,
-                                std::chrono::milliseconds timeout) {
+Result<void> Socket::retry_send(int error_number, std::string_view what, Pace& pace) {
   if (error_number == EAGAIN) {
-    return wait_to_send(timeout);
+    return wait_to_send(pace);
   }
   return error_number == EINTR ? Result<void>{} : fail_transfer(error_number, what);
 }
@@ -95,49 +107,52 @@ Result<std::optional<std::size_t>> Socket::try_receive(MutableByteSpan buffer) {
   }
 }
 
-Result<std::size_t> Socket::receive(MutableByteSpan buffer, std::chrono::milliseconds timeout) {
+Result<std::size_t> Socket::receive(MutableByteSpan buffer, Pace& pace) {
   for (;;) {
     TRY_ASSIGN(const std::optional<std::size_t> count, try_receive(buffer));
     if (count) {
+      pace.moved(*count);
       return *count;
     }
-    TRY(wait(POLLIN, timeout));
+    if (pace.too_slow()) {
+      return fail_slow();
+    }
+    TRY(wait(POLLIN, pace));
   }
 }
 
-Result<std::size_t> Socket::send(ByteSpan bytes, More more, std::chrono::milliseconds timeout) {
+Result<std::size_t> Socket::send(ByteSpan bytes, More more, Pace& pace) {
   const int flags = MSG_NOSIGNAL | (more == More::yes ? MSG_MORE : 0);
   for (;;) {
     const ssize_t count = ::send(fd_.get(), bytes.data(), bytes.size(), flags);
     const int error_number = errno;
     if (count >= 0) {
+      pace.moved(static_cast<std::size_t>(count));
       return static_cast<std::size_t>(count);
     }
-    TRY(retry_send(error_number, "send", timeout));
+    TRY(retry_send(error_number, "send", pace));
   }
 }
 
-Result<void> Socket::send_all(ByteSpan bytes, More more, std::chrono::milliseconds timeout) {
+Result<void> Socket::send_all(ByteSpan bytes, More more, Pace& pace) {
   while (!bytes.empty()) {
-    TRY_ASSIGN(const std::size_t count, send(bytes, more, timeout));
+    TRY_ASSIGN(const std::size_t count, send(bytes, more, pace));
     bytes = bytes.subspan(count);
   }
   return {};
 }
 
-Result<std::size_t> Socket::send_file(int file,
-                                      ByteCount offset,
-                                      ByteCount length,
-                                      std::chrono::milliseconds timeout) {
+Result<std::size_t> Socket::send_file(int file, ByteCount offset, ByteCount length, Pace& pace) {
   const auto step = static_cast<std::size_t>(std::min(length, kSendFileStepMax));
   for (;;) {
     auto position = static_cast<off_t>(offset);
     const ssize_t count = ::sendfile(fd_.get(), file, &position, step);
     const int error_number = errno;
     if (count >= 0) {
+      pace.moved(static_cast<std::size_t>(count));
       return static_cast<std::size_t>(count);
     }
-    TRY(retry_send(error_number, "sendfile", timeout));
+    TRY(retry_send(error_number, "sendfile", pace));
   }
 }
 

@@ -1,6 +1,8 @@
 // Socket: one accepted connection's bytes. The seam where another transport (TLS) would enter.
 #pragma once
 
+#include "pace.hpp"
+
 #include "pkc/base/bytes.hpp"
 #include "pkc/base/result.hpp"
 #include "pkc/base/unique_handle.hpp"
@@ -21,7 +23,7 @@ enum class More : std::uint8_t {
 
 /// A non-blocking stream socket, closed on destruction. One thread at a time, but shutdown() and
 /// shutdown_read(), which another thread may call to wake the one that waits. Errors of every
-/// transfer: unavailable when the peer is gone, timeout when it moved no byte in time; after an
+/// transfer: unavailable when the peer is gone, timeout when it is slower than the pace; after an
 /// error the connection is of no use.
 class Socket {
  public:
@@ -32,17 +34,14 @@ class Socket {
   /// Takes what has arrived, at most `buffer`. 0 is the end of the stream; nothing when no byte is
   /// there now. Does not block.
   Result<std::optional<std::size_t>> try_receive(MutableByteSpan buffer);
-  /// Waits up to `timeout` for at least one byte; 0 is the end of the stream.
-  Result<std::size_t> receive(MutableByteSpan buffer, std::chrono::milliseconds timeout);
-  /// Sends at least one byte and returns how many; waits up to `timeout` for room.
-  Result<std::size_t> send(ByteSpan bytes, More more, std::chrono::milliseconds timeout);
-  /// Sends all of `bytes`; `timeout` is for each step without progress.
-  Result<void> send_all(ByteSpan bytes, More more, std::chrono::milliseconds timeout);
+  /// Waits for at least one byte; 0 is the end of the stream.
+  Result<std::size_t> receive(MutableByteSpan buffer, Pace& pace);
+  /// Sends at least one byte and returns how many; waits for room.
+  Result<std::size_t> send(ByteSpan bytes, More more, Pace& pace);
+  /// Sends all of `bytes`.
+  Result<void> send_all(ByteSpan bytes, More more, Pace& pace);
   /// Sends a piece of an open file and returns how many bytes; 0 when the file ends at `offset`.
-  Result<std::size_t> send_file(int file,
-                                ByteCount offset,
-                                ByteCount length,
-                                std::chrono::milliseconds timeout);
+  Result<std::size_t> send_file(int file, ByteCount offset, ByteCount length, Pace& pace);
 
   /// Acknowledges what has come at once. A client that sends head and body in two segments waits
   /// for this with Nagle's algorithm on (ccache does): 40 ms a request without it.
@@ -58,12 +57,11 @@ class Socket {
   void reset_on_close();
 
  private:
-  Result<void> wait(short events, std::chrono::milliseconds timeout);
-  Result<void> wait_to_send(std::chrono::milliseconds timeout);
+  Result<void> poll(short events, std::chrono::milliseconds timeout);
+  Result<void> wait(short events, Pace& pace);
+  Result<void> wait_to_send(Pace& pace);
   /// After a transfer out that failed: returns when it is worth another try.
-  Result<void> retry_send(int error_number,
-                          std::string_view what,
-                          std::chrono::milliseconds timeout);
+  Result<void> retry_send(int error_number, std::string_view what, Pace& pace);
 
   UniqueFd fd_;
 };

@@ -68,6 +68,7 @@ struct Settings {
   std::chrono::milliseconds head_timeout{};
   std::chrono::milliseconds body_timeout{};
   std::chrono::milliseconds write_timeout{};
+  ByteCount min_transfer_rate = 0; ///< bytes per second; 0: any
   std::chrono::milliseconds idle_timeout{};
   std::chrono::milliseconds shutdown_grace{};
 

@@ -29,9 +29,12 @@ struct ServerOptions {
   std::size_t uploads_max = 64;
   ByteCount head_size_max =
       32 * kKiB; ///< request line and headers together: 431 (414 for the line)
-  std::chrono::milliseconds head_timeout{10'000};        ///< from the first byte to the blank line
-  std::chrono::milliseconds body_timeout{30'000};        ///< without one byte of body
-  std::chrono::milliseconds write_timeout{30'000};       ///< without one byte taken by the client
+  std::chrono::milliseconds head_timeout{10'000};  ///< from the first byte to the blank line
+  std::chrono::milliseconds body_timeout{30'000};  ///< without one byte of body
+  std::chrono::milliseconds write_timeout{30'000}; ///< without one byte taken by the client
+  ByteCount transfer_rate_min =
+      1 * kKiB; ///< bytes per second, on average over at least the timeout of
+  ///< body or answer; only time waited for the client counts; 0: any
   std::chrono::milliseconds idle_timeout{75'000};        ///< between requests
   std::chrono::milliseconds worker_idle_timeout{30'000}; ///< then a worker above workers_min ends
   std::vector<std::string>

@@ -76,6 +76,7 @@ TEST_SUITE("config::load_settings") {
     CHECK(settings.head_timeout == 10s);
     CHECK(settings.body_timeout == 30s);
     CHECK(settings.write_timeout == 30s);
+    CHECK(settings.min_transfer_rate == 1 * kKiB);
     CHECK(settings.idle_timeout == 75s);
     CHECK(settings.shutdown_grace == 30s);
     CHECK(settings.log_level == LogLevel::info);

@@ -137,6 +137,12 @@ class Client {
     return read(has_body);
   }
 
+  /// Takes up to `count` bytes off the connection; false at its end.
+  bool take(std::size_t count) {
+    std::string piece(count, '\0');
+    return ::recv(fd_.get(), piece.data(), piece.size(), 0) > 0;
+  }
+
   /// How the connection ended, after whatever data was left.
   enum class End {
     closed,
