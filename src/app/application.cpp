@@ -87,6 +87,7 @@ protocols::PolykitOptions polykit_options(const config::Settings& settings) {
 http::ServerOptions server_options(const config::Settings& settings) {
   return {.bind = settings.bind,
           .port = settings.port,
+          .socket_mode = settings.socket_mode,
           .workers_min = settings.workers_min,
           .workers_max = settings.workers_max,
           .connections_max = settings.max_connections,
@@ -190,7 +191,7 @@ Result<void> run(const config::Settings& settings, Signals& signals, ops::Log& l
   TRY_ASSIGN(
       const auto server,
       http::Server::start(server_options(settings), std::move(router), access_log(settings, log)));
-  log.info("listening", {{"address", settings.bind + ':' + std::to_string(server->port())}});
+  log.info("listening", {{"address", server->address()}});
   log.flush();
   return run_until_signal(*server, signals, settings.shutdown_grace, log);
 }

@@ -6,10 +6,12 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/un.h>
 
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -35,8 +37,11 @@ unsigned address_bits(int family, const std::string& address) {
   return family == AF_INET ? 32U : 128U;
 }
 
-/// An IPv4 or IPv6 address, or a block of them in CIDR notation.
-Result<void> check_address_block(std::string_view text) {
+/// "unix" for peers on a Unix socket, an IPv4 or IPv6 address, or a block of them in CIDR notation.
+Result<void> check_proxy(std::string_view text) {
+  if (text == "unix") {
+    return {};
+  }
   const std::size_t slash = text.find('/');
   const std::string address(text.substr(0, slash));
   unsigned bits = address_bits(AF_INET, address);
@@ -57,6 +62,61 @@ Result<void> check_address_block(std::string_view text) {
                 "has no prefix length from 0 to " + std::to_string(bits) + " behind its slash");
   }
   return {};
+}
+
+/// An address, which only the resolver can judge, or the path of a Unix socket.
+Result<void> check_bind(std::string_view text) {
+  constexpr std::string_view kPrefix = "unix:";
+  constexpr std::size_t kPathMax = sizeof(sockaddr_un::sun_path) - 1;
+  if (!text.starts_with(kPrefix)) {
+    return {};
+  }
+  const std::string_view path = text.substr(kPrefix.size());
+  if (!path.starts_with('/')) {
+    return fail(Errc::invalid_argument, "has no absolute path behind unix:");
+  }
+  if (path.size() > kPathMax) {
+    return fail(Errc::invalid_argument,
+                "has a path of more than " + std::to_string(kPathMax) +
+                    " bytes, which the kernel does not take");
+  }
+  return {};
+}
+
+/// Permission bits, as chmod takes them; nothing when they are none.
+std::optional<unsigned> parse_mode(std::string_view text) {
+  unsigned mode = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
+  const bool whole = error == std::errc{} && rest == text.data() + text.size();
+  return whole && text.size() >= 3 && mode <= 0777 ? std::optional(mode) : std::nullopt;
+}
+
+Result<void> check_mode(std::string_view text) {
+  return parse_mode(text) ? Result<void>{}
+                          : fail(Errc::invalid_argument, "is not an octal mode from 000 to 0777");
+}
+
+constexpr Field socket_mode_field() {
+  Field field = text<&Settings::bind>("MODE");
+  field.check = check_mode;
+  field.set = [](Settings& settings, const Value& value) {
+    settings.socket_mode = parse_mode(std::get<std::string>(value)).value_or(0);
+  };
+  field.get = [](const Settings& settings) {
+    constexpr unsigned kDigits = 4;
+    std::string mode;
+    for (unsigned digit = kDigits; digit-- > 0;) {
+      mode += static_cast<char>('0' + ((settings.socket_mode >> (3 * digit)) & 7U));
+    }
+    return Value(mode);
+  };
+  return field;
+}
+
+constexpr Field bind_field() {
+  Field field = text<&Settings::bind>("ADDRESS");
+  field.check = check_bind;
+  return field;
 }
 
 constexpr std::array kRows = {
@@ -105,22 +165,31 @@ constexpr std::array kRows = {
 
     Row{.name = "bind",
         .section = "Network",
-        .field = text<&Settings::bind>("ADDRESS"),
+        .field = bind_field(),
         .initial = "127.0.0.1",
-        .help = "The address or host name to listen on. The default is reached from this machine "
-                "only; 0.0.0.0 or :: means all of its addresses."},
+        .help =
+            "The address or host name to listen on. The default is reached from this machine "
+            "only; 0.0.0.0 or :: means all of its addresses. unix:/PATH is a Unix socket instead "
+            "of "
+            "TCP, for a proxy on this machine; the file of a server that has died is replaced."},
     Row{.name = "port",
         .section = "Network",
         .field = number<&Settings::port>("PORT", {.min = 0, .max = 65535}),
         .initial = "8080",
         .help = "The TCP port to listen on; 0 lets the kernel choose a free one, which the log "
                 "names."},
+    Row{.name = "socket-mode",
+        .section = "Network",
+        .field = socket_mode_field(),
+        .initial = "0660",
+        .help = "The permission bits of the Unix socket's file, octal: who may write may connect."},
     Row{.name = "trusted-proxies",
         .section = "Network",
-        .field = list<&Settings::trusted_proxies>("LIST", check_address_block),
+        .field = list<&Settings::trusted_proxies>("LIST", check_proxy),
         .initial = "",
         .help = "Addresses or CIDR blocks, separated by commas, whose X-Forwarded-For header is "
-                "believed. Everybody else is known by the address of the connection."},
+                "believed; unix stands for the peers of a Unix socket. Everybody else is known by "
+                "the address of the connection."},
     Row{.name = "max-connections",
         .section = "Network",
         .field = number<&Settings::max_connections>("N", {.min = 1, .max = 1'000'000}),

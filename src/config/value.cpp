@@ -43,6 +43,9 @@ Result<Value> parse_text(const Field& field, std::string_view text) {
   if (text.find('\0') != std::string_view::npos) {
     return fail(Errc::invalid_argument, "must not hold a zero byte");
   }
+  if (field.check != nullptr) {
+    TRY(field.check(text));
+  }
   return Value(std::string(text));
 }
 

@@ -31,6 +31,9 @@ std::string_view without_port(std::string_view element) {
 } // namespace
 
 std::string format_address(const sockaddr_storage& address) {
+  if (address.ss_family == AF_UNIX) {
+    return std::string(kUnixPeer);
+  }
   std::array<char, INET6_ADDRSTRLEN> text{};
   const char* done = nullptr;
   if (address.ss_family == AF_INET) {
@@ -76,7 +79,7 @@ Result<TrustedProxies::Block> TrustedProxies::parse_block(const std::string& ent
   }
   if (!sound) {
     return fail(Errc::invalid_argument,
-                "trusted proxy \"" + entry + "\" is neither an address nor a CIDR block");
+                "trusted proxy \"" + entry + "\" is none of an address, a CIDR block and unix");
   }
   return Block{*bytes, is_v6 ? bits : bits + kMappedBits};
 }
@@ -84,6 +87,10 @@ Result<TrustedProxies::Block> TrustedProxies::parse_block(const std::string& ent
 Result<TrustedProxies> TrustedProxies::parse(const std::vector<std::string>& entries) {
   TrustedProxies proxies;
   for (const std::string& entry : entries) {
+    if (entry == kUnixPeer) {
+      proxies.unix_ = true;
+      continue;
+    }
     TRY_ASSIGN(const Block block, parse_block(entry));
     proxies.blocks_.push_back(block);
   }
@@ -91,6 +98,9 @@ Result<TrustedProxies> TrustedProxies::parse(const std::vector<std::string>& ent
 }
 
 bool TrustedProxies::trusts(std::string_view address) const {
+  if (address == kUnixPeer) {
+    return unix_;
+  }
   const auto bytes = parse_address(std::string(address));
   return bytes && std::ranges::any_of(blocks_, [&](const Block& block) {
            const unsigned whole = block.prefix_bits / 8;

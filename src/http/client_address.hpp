@@ -15,15 +15,18 @@
 
 namespace pkc::http {
 
-/// The numeric text of a socket address; IPv4-mapped IPv6 comes out as IPv4. Empty for a family
-/// that is neither.
+/// The peer of a Unix socket: who it is, its file's permissions decide.
+constexpr std::string_view kUnixPeer = "unix";
+
+/// The numeric text of a socket address; IPv4-mapped IPv6 comes out as IPv4. kUnixPeer for a Unix
+/// socket, empty for a family that is none of these.
 std::string format_address(const sockaddr_storage& address);
 
 /// Addresses whose X-Forwarded-For is believed. Immutable.
 class TrustedProxies {
  public:
-  /// Each entry is an IPv4 or IPv6 address or a CIDR block. Errors: invalid_argument, naming the
-  /// entry.
+  /// Each entry is an IPv4 or IPv6 address, a CIDR block, or kUnixPeer. Errors: invalid_argument,
+  /// naming the entry.
   static Result<TrustedProxies> parse(const std::vector<std::string>& entries);
 
   /// The client behind `peer`. `forwarded_for` are the values of the X-Forwarded-For fields in
@@ -46,6 +49,7 @@ class TrustedProxies {
   static Result<Block> parse_block(const std::string& entry);
 
   std::vector<Block> blocks_;
+  bool unix_ = false;
 };
 
 } // namespace pkc::http

@@ -1,7 +1,5 @@
 #include "engine.hpp"
 
-#include "listener.hpp"
-
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -81,7 +79,6 @@ Engine::Engine(Parts parts, ServerOptions options, Router router, AccessLog acce
             .clock = system_clock(),
             .uploads = UploadLimit(upload_places(site_.options))},
       listener_(std::move(parts.listener)),
-      port_(parts.port),
       poller_(std::move(parts.poller)) {
   site_.head_limits.head_size_max = site_.options.head_size_max;
 }
@@ -98,7 +95,7 @@ Result<void> Engine::launch() {
   if (workers_->size() == 0) {
     return fail(Errc::io, "cannot start a thread for the HTTP server");
   }
-  return poller_.add(listener_.get(), &listener_);
+  return poller_.add(listener_.socket.get(), &listener_);
 }
 
 Result<std::unique_ptr<Server>> Engine::start(Parts parts,
@@ -238,7 +235,7 @@ void Engine::accept_connections() {
   for (int accepted = 0; accepted < kAcceptsInARow; ++accepted) {
     sockaddr_storage address{};
     socklen_t size = sizeof(address);
-    UniqueFd fd(::accept4(listener_.get(),
+    UniqueFd fd(::accept4(listener_.socket.get(),
                           reinterpret_cast<sockaddr*>(&address),
                           &size,
                           SOCK_NONBLOCK | SOCK_CLOEXEC));
@@ -259,15 +256,17 @@ void Engine::accept_connections() {
     }
   }
   // Failure is out of memory in the kernel: the housekeeper tries again.
-  if (!poller_.arm(listener_.get(), &listener_, Poller::Wake::on_input)) {
+  if (!poller_.arm(listener_.socket.get(), &listener_, Poller::Wake::on_input)) {
     accepting_paused_ = true;
   }
 }
 
 void Engine::admit(UniqueFd fd, std::string peer) {
-  const int on = 1;
-  // Answers go out in whole pieces, so Nagle's algorithm could only delay their last segment.
-  static_cast<void>(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
+  if (peer != kUnixPeer) {
+    const int on = 1;
+    // Answers go out in whole pieces, so Nagle's algorithm could only delay their last segment.
+    static_cast<void>(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
+  }
   const int number = fd.get();
   auto accepted = std::make_unique<Connection>(Socket(std::move(fd)), std::move(peer));
   if (table_.size() >= site_.options.connections_max + turned_away_ || !count_client(*accepted)) {
@@ -282,10 +281,10 @@ void Engine::admit(UniqueFd fd, std::string peer) {
 }
 
 /// False when the client has as many connections as one client may. A trusted proxy stands for
-/// many clients, so its connections are not counted.
+/// many clients, as does whoever comes by a Unix socket, so their connections are not counted.
 bool Engine::count_client(Connection& connection) {
   const std::size_t max = site_.options.connections_per_client_max;
-  if (max == 0 || site_.proxies.trusts(connection.peer)) {
+  if (max == 0 || connection.peer == kUnixPeer || site_.proxies.trusts(connection.peer)) {
     return true;
   }
   connection.counted = clients_.try_add(connection.peer, max);
@@ -333,7 +332,7 @@ void Engine::resume_accepting() {
   if (site_.stopping || !accepting_paused_.exchange(false)) {
     return;
   }
-  if (!poller_.arm(listener_.get(), &listener_, Poller::Wake::on_input)) {
+  if (!poller_.arm(listener_.socket.get(), &listener_, Poller::Wake::on_input)) {
     accepting_paused_ = true;
   }
 }
@@ -404,8 +403,9 @@ bool Engine::stop(milliseconds grace) {
 bool Engine::shut_down(milliseconds grace) {
   const SteadyTime deadline = site_.clock.steady_now() + std::min<milliseconds>(grace, kGraceMax);
   site_.stopping = true;
+  listener_.file.reset(); // a successor may take the name while we drain
   // The descriptor stays open until no worker can be in accept() with it.
-  static_cast<void>(::shutdown(listener_.get(), SHUT_RDWR));
+  static_cast<void>(::shutdown(listener_.socket.get(), SHUT_RDWR));
   call_housekeeper();
   std::size_t cut_off = 0;
   if (!table_.wait_until_empty(deadline)) {
@@ -419,7 +419,7 @@ bool Engine::shut_down(milliseconds grace) {
   quitting_ = true;
   poller_.interrupt();
   workers_->join_all();
-  listener_.reset();
+  listener_.socket.reset();
   return cut_off == 0;
 }
 

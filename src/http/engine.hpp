@@ -5,6 +5,7 @@
 #include "client_counts.hpp"
 #include "connection_table.hpp"
 #include "exchange.hpp"
+#include "listener.hpp"
 #include "poller.hpp"
 #include "worker_pool.hpp"
 
@@ -41,8 +42,7 @@ class Engine final : public Server {
  public:
   /// What start() makes before there are threads.
   struct Parts {
-    UniqueFd listener;
-    std::uint16_t port = 0;
+    Listener listener;
     Poller poller;
     TrustedProxies proxies;
   };
@@ -58,7 +58,8 @@ class Engine final : public Server {
   Engine& operator=(Engine&&) = delete;
   ~Engine() override;
 
-  [[nodiscard]] std::uint16_t port() const override { return port_; }
+  [[nodiscard]] std::uint16_t port() const override { return listener_.port; }
+  [[nodiscard]] const std::string& address() const override { return listener_.address; }
   [[nodiscard]] ServerLoad load() const override { return {table_.size(), workers_->size()}; }
   bool stop(std::chrono::milliseconds grace) override;
 
@@ -89,8 +90,7 @@ class Engine final : public Server {
   bool shut_down(std::chrono::milliseconds grace);
 
   Site site_;
-  UniqueFd listener_;
-  const std::uint16_t port_;
+  Listener listener_;
   Poller poller_;
   ConnectionTable table_;
   ClientCounts clients_;

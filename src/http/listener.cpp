@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 namespace pkc::http {
 
@@ -71,6 +72,20 @@ Result<UniqueFd> listen_on(const std::string& host, std::uint16_t port) {
   }
   return std::unexpected(
       std::move(last).error().prefixed("cannot listen on " + host + ":" + service));
+}
+
+Result<Listener> open_listener(const std::string& host, std::uint16_t port, mode_t socket_mode) {
+  if (host.starts_with(kUnixPrefix)) {
+    TRY_ASSIGN(FileListener made, listen_on_file(host.substr(kUnixPrefix.size()), socket_mode));
+    return Listener{
+        .socket = std::move(made.socket), .address = host, .port = 0, .file = std::move(made.file)};
+  }
+  TRY_ASSIGN(UniqueFd socket, listen_on(host, port));
+  TRY_ASSIGN(const std::uint16_t bound, local_port(socket.get()));
+  return Listener{.socket = std::move(socket),
+                  .address = host + ':' + std::to_string(bound),
+                  .port = bound,
+                  .file = nullptr};
 }
 
 Result<std::uint16_t> local_port(int socket) {

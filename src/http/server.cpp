@@ -15,10 +15,9 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options,
     return fail(Errc::invalid_argument, "a limit of the HTTP server is 0");
   }
   TRY_ASSIGN(TrustedProxies proxies, TrustedProxies::parse(options.trusted_proxies));
-  TRY_ASSIGN(UniqueFd listener, listen_on(options.bind, options.port));
-  TRY_ASSIGN(const std::uint16_t port, local_port(listener.get()));
+  TRY_ASSIGN(Listener listener, open_listener(options.bind, options.port, options.socket_mode));
   TRY_ASSIGN(Poller poller, Poller::make());
-  return Engine::start({std::move(listener), port, std::move(poller), std::move(proxies)},
+  return Engine::start({std::move(listener), std::move(poller), std::move(proxies)},
                        std::move(options),
                        std::move(router),
                        std::move(access_log));

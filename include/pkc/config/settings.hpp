@@ -51,7 +51,8 @@ struct Settings {
   std::size_t entry_cache_max = 0;
 
   std::string bind;
-  std::uint16_t port = 0; ///< 0: the kernel chooses
+  std::uint16_t port = 0;   ///< 0: the kernel chooses
+  unsigned socket_mode = 0; ///< permission bits
   std::vector<std::string> trusted_proxies;
   std::size_t max_connections = 0;
   std::size_t max_connections_per_client = 0; ///< 0: no limit

@@ -17,8 +17,9 @@ namespace pkc::http {
 
 /// Everything that bounds the server. Durations are wall-clock limits for one step.
 struct ServerOptions {
-  std::string bind = "127.0.0.1"; ///< address or host name
-  std::uint16_t port = 8080;      ///< 0: the kernel chooses
+  std::string bind = "127.0.0.1"; ///< address, host name, or "unix:/PATH" for a Unix socket
+  std::uint16_t port = 8080;      ///< of TCP; 0: the kernel chooses
+  unsigned socket_mode = 0660;    ///< permission bits of a Unix socket's file
   std::size_t workers_min = 4;
   std::size_t workers_max = 256;
   std::size_t connections_max = 10000;
@@ -38,7 +39,7 @@ struct ServerOptions {
   std::chrono::milliseconds idle_timeout{75'000};        ///< between requests
   std::chrono::milliseconds worker_idle_timeout{30'000}; ///< then a worker above workers_min ends
   std::vector<std::string>
-      trusted_proxies; ///< numeric addresses or CIDR blocks whose X-Forwarded-For counts
+      trusted_proxies; ///< numeric addresses, CIDR blocks or "unix", whose X-Forwarded-For counts
 };
 
 /// One finished request, for the access log. Views live during the call. A refused head has a
@@ -76,21 +77,26 @@ class Server {
  public:
   virtual ~Server() = default;
 
-  /// Binds and begins to accept. Errors: io when the address cannot be bound, with the address in
-  /// the message; invalid_argument for an unusable address or trusted proxy.
+  /// Binds and begins to accept. Errors, with the address in the message: io when it cannot be
+  /// bound; conflict when the path of a Unix socket belongs to a living server or is no socket;
+  /// invalid_argument for an unusable address or trusted proxy.
   static Result<std::unique_ptr<Server>> start(ServerOptions options,
                                                Router router,
                                                AccessLog access_log);
 
-  /// The port that is listened on.
+  /// The port that is listened on; 0 for a Unix socket.
   [[nodiscard]] virtual std::uint16_t port() const = 0;
+
+  /// What is listened on, for people: "127.0.0.1:8080", "unix:/run/polykit-cache/http.sock".
+  [[nodiscard]] virtual const std::string& address() const = 0;
 
   [[nodiscard]] virtual ServerLoad load() const = 0;
 
-  /// Stops accepting, closes idle connections, waits for requests in flight up to `grace`, then
-  /// cuts them off: their socket is shut down, so that every wait for the client ends at once.
-  /// Waits for handlers to return, as nothing can end those from outside. Returns true when no
-  /// request had to be cut off. Blocks; idempotent; not to be called by a handler.
+  /// Stops accepting, removes a Unix socket's file, closes idle connections, waits for requests in
+  /// flight up to `grace`, then cuts them off: their socket is shut down, so that every wait for
+  /// the client ends at once. Waits for handlers to return, as nothing can end those from outside.
+  /// Returns true when no request had to be cut off. Blocks; idempotent; not to be called by a
+  /// handler.
   virtual bool stop(std::chrono::milliseconds grace) = 0;
 };
 

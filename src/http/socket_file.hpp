@@ -1,0 +1,48 @@
+// Listening on a name in the file system: the Unix socket and the file that stands for it.
+#pragma once
+
+#include "pkc/base/result.hpp"
+#include "pkc/base/unique_handle.hpp"
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+
+namespace pkc::http {
+
+/// The file of a Unix socket that this process listens on. Destruction removes it, unless another
+/// server has taken the name since. One thread at a time. A crash leaves the file; the next
+/// listen_on_file() replaces it.
+class SocketFile {
+ public:
+  /// `device` and `inode` tell our file from another of that name.
+  SocketFile(std::string path, dev_t device, ino_t inode)
+      : path_(std::move(path)), device_(device), inode_(inode) {}
+  SocketFile(const SocketFile&) = delete;
+  SocketFile& operator=(const SocketFile&) = delete;
+  SocketFile(SocketFile&&) = delete;
+  SocketFile& operator=(SocketFile&&) = delete;
+  ~SocketFile();
+
+ private:
+  const std::string path_;
+  const dev_t device_;
+  const ino_t inode_;
+};
+
+/// A listening Unix socket and its file. The file goes first: while the socket is open nobody else
+/// can have its inode number.
+struct FileListener {
+  UniqueFd socket;
+  std::unique_ptr<SocketFile> file;
+};
+
+/// Listens, without blocking, on a socket file with the permission bits `mode`. The file of a
+/// server that has died is replaced. Errors: invalid_argument for a path that is relative or
+/// longer than the kernel takes (107 bytes); conflict when a server answers there, when the name
+/// belongs to something else than a socket, and while another server begins to listen in the same
+/// directory; io for the rest.
+Result<FileListener> listen_on_file(const std::string& path, mode_t mode);
+
+} // namespace pkc::http
