@@ -1,5 +1,6 @@
 #include "pkc/app/application.hpp"
 
+#include "activation.hpp"
 #include "signals.hpp"
 
 #include "pkc/base/clock.hpp"
@@ -174,7 +175,13 @@ Result<void> run_until_signal(http::Server& server,
   return {};
 }
 
-Result<void> run(const config::Settings& settings, Signals& signals, ops::Log& log) {
+Result<void> run(const config::Settings& settings,
+                 Signals& signals,
+                 UniqueFd passed,
+                 ops::Log& log) {
+  if (passed) {
+    log.info("listening on the socket that the service manager passed, not on --bind");
+  }
   ops::Metrics metrics;
   TRY_ASSIGN(const auto backend,
              blob::make_disk_backend(posix_file_system(), disk_options(settings)));
@@ -188,9 +195,11 @@ Result<void> run(const config::Settings& settings, Signals& signals, ops::Log& l
   protocols::mount_polykit(router, *store, log, metrics, polykit_options(settings));
   protocols::mount_admin(router, metrics);
 
-  TRY_ASSIGN(
-      const auto server,
-      http::Server::start(server_options(settings), std::move(router), access_log(settings, log)));
+  TRY_ASSIGN(const auto server,
+             http::Server::start(server_options(settings),
+                                 std::move(router),
+                                 access_log(settings, log),
+                                 std::move(passed)));
   log.info("listening", {{"address", server->address()}});
   log.flush();
   return run_until_signal(*server, signals, settings.shutdown_grace, log);
@@ -201,9 +210,14 @@ Result<void> run(const config::Settings& settings, Signals& signals, ops::Log& l
 int run_server(const config::Settings& settings) {
   // Before the log, which has a thread of its own.
   auto signals = Signals::make();
+  auto passed = take_passed_socket();
   const auto log = ops::make_stdout_log(to_ops(settings.log_level));
   if (!signals) {
     log->error("cannot start", {{"reason", signals.error().message}});
+    return EXIT_FAILURE;
+  }
+  if (!passed) {
+    log->error("cannot start", {{"reason", passed.error().message}});
     return EXIT_FAILURE;
   }
   log->info("starting",
@@ -211,7 +225,7 @@ int run_server(const config::Settings& settings) {
              {"storage_dir", settings.storage_dir},
              {"max_size", format_byte_count(settings.max_size)}});
   raise_descriptor_limit(*log);
-  if (const auto ran = run(settings, *signals, *log); !ran) {
+  if (const auto ran = run(settings, *signals, *std::move(passed), *log); !ran) {
     log->error("cannot start", {{"reason", ran.error().message}});
     return EXIT_FAILURE;
   }

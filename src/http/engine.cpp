@@ -233,6 +233,9 @@ Next Engine::advance_lingering(Connection& connection, bool expired) const {
 
 void Engine::accept_connections() {
   for (int accepted = 0; accepted < kAcceptsInARow; ++accepted) {
+    if (site_.stopping) {
+      return; // whoever shares the listener gets the rest; it stays disarmed
+    }
     sockaddr_storage address{};
     socklen_t size = sizeof(address);
     UniqueFd fd(::accept4(listener_.socket.get(),
@@ -404,8 +407,10 @@ bool Engine::shut_down(milliseconds grace) {
   const SteadyTime deadline = site_.clock.steady_now() + std::min<milliseconds>(grace, kGraceMax);
   site_.stopping = true;
   listener_.file.reset(); // a successor may take the name while we drain
-  // The descriptor stays open until no worker can be in accept() with it.
-  static_cast<void>(::shutdown(listener_.socket.get(), SHUT_RDWR));
+  if (!listener_.shared) {
+    // The descriptor stays open until no worker can be in accept() with it.
+    static_cast<void>(::shutdown(listener_.socket.get(), SHUT_RDWR));
+  }
   call_housekeeper();
   std::size_t cut_off = 0;
   if (!table_.wait_until_empty(deadline)) {

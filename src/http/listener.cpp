@@ -1,11 +1,17 @@
 #include "listener.hpp"
 
+#include "client_address.hpp"
+
 #include <netdb.h>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -21,6 +27,72 @@ struct AddressListTraits {
   static constexpr Type kInvalid = nullptr;
   static void close(Type list) noexcept { ::freeaddrinfo(list); }
 };
+
+Result<int> socket_option(int socket, int option) {
+  int value = 0;
+  socklen_t size = sizeof(value);
+  if (::getsockopt(socket, SOL_SOCKET, option, &value, &size) != 0) {
+    return fail_errno(errno, "getsockopt");
+  }
+  return value;
+}
+
+/// "unix:/run/cache.sock"; "unix:@cache" for a name without a file.
+Result<std::string> unix_address(int socket) {
+  sockaddr_un address{};
+  socklen_t size = sizeof(address);
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return fail_errno(errno, "getsockname");
+  }
+  const std::size_t length = size - offsetof(sockaddr_un, sun_path);
+  std::string path(static_cast<const char*>(address.sun_path),
+                   std::min(length, sizeof(address.sun_path)));
+  if (path.starts_with('\0')) {
+    path.front() = '@';
+  } else {
+    path.resize(std::min(path.size(), path.find('\0')));
+  }
+  return std::string(kUnixPrefix) + path;
+}
+
+/// "127.0.0.1:8080", "[::1]:8080".
+Result<std::string> tcp_address(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return fail_errno(errno, "getsockname");
+  }
+  TRY_ASSIGN(const std::uint16_t port, local_port(socket));
+  const std::string host = format_address(address);
+  const bool is_v6 = host.find(':') != std::string::npos;
+  return (is_v6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
+}
+
+Result<Listener> describe_passed(UniqueFd socket) {
+  TRY_ASSIGN(const int type, socket_option(socket.get(), SO_TYPE));
+  TRY_ASSIGN(const int listens, socket_option(socket.get(), SO_ACCEPTCONN));
+  TRY_ASSIGN(const int family, socket_option(socket.get(), SO_DOMAIN));
+  if (type != SOCK_STREAM || listens == 0) {
+    return fail(Errc::invalid_argument, "it is not a listening stream socket");
+  }
+  Listener listener;
+  if (family == AF_UNIX) {
+    TRY_ASSIGN(listener.address, unix_address(socket.get()));
+  } else if (family == AF_INET || family == AF_INET6) {
+    TRY_ASSIGN(listener.address, tcp_address(socket.get()));
+    TRY_ASSIGN(listener.port, local_port(socket.get()));
+  } else {
+    return fail(Errc::invalid_argument, "it is neither of TCP nor of Unix");
+  }
+  const int flags = ::fcntl(socket.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0 ||
+      ::fcntl(socket.get(), F_SETFD, FD_CLOEXEC) != 0) {
+    return fail_errno(errno, "fcntl");
+  }
+  listener.socket = std::move(socket);
+  listener.shared = true;
+  return listener;
+}
 
 Result<UniqueFd> listen_at(const addrinfo& address) {
   UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -77,15 +149,29 @@ Result<UniqueFd> listen_on(const std::string& host, std::uint16_t port) {
 Result<Listener> open_listener(const std::string& host, std::uint16_t port, mode_t socket_mode) {
   if (host.starts_with(kUnixPrefix)) {
     TRY_ASSIGN(FileListener made, listen_on_file(host.substr(kUnixPrefix.size()), socket_mode));
-    return Listener{
-        .socket = std::move(made.socket), .address = host, .port = 0, .file = std::move(made.file)};
+    return Listener{.socket = std::move(made.socket),
+                    .address = host,
+                    .port = 0,
+                    .file = std::move(made.file),
+                    .shared = false};
   }
   TRY_ASSIGN(UniqueFd socket, listen_on(host, port));
   TRY_ASSIGN(const std::uint16_t bound, local_port(socket.get()));
   return Listener{.socket = std::move(socket),
                   .address = host + ':' + std::to_string(bound),
                   .port = bound,
-                  .file = nullptr};
+                  .file = nullptr,
+                  .shared = false};
+}
+
+Result<Listener> adopt_listener(UniqueFd socket) {
+  auto listener = describe_passed(std::move(socket));
+  if (!listener) {
+    Error error = std::move(listener).error().prefixed("cannot listen on the passed socket");
+    error.code = Errc::invalid_argument;
+    return std::unexpected(std::move(error));
+  }
+  return listener;
 }
 
 Result<std::uint16_t> local_port(int socket) {

@@ -24,11 +24,17 @@ struct Listener {
   std::string address;    ///< for people: "127.0.0.1:8080", "unix:/run/cache.sock"
   std::uint16_t port = 0; ///< of TCP; 0 for a Unix socket
   std::unique_ptr<SocketFile> file;
+  /// Whether the socket belongs to somebody else too, who goes on with it after us.
+  bool shared = false;
 };
 
 /// Listens on "unix:PATH", with the permission bits `socket_mode`, or on a TCP `host` (see
 /// listen_on() and listen_on_file(), whose errors it has).
 Result<Listener> open_listener(const std::string& host, std::uint16_t port, mode_t socket_mode);
+
+/// Takes over a socket that listens already, from whoever started us. Errors: invalid_argument when
+/// it is not a listening stream socket of TCP or Unix.
+Result<Listener> adopt_listener(UniqueFd socket);
 
 /// A non-blocking listening socket on `host` (an address, an IPv6 literal with or without brackets,
 /// or a name) and `port`, 0 for any. Resolving a name may block. Errors: invalid_argument when

@@ -1,7 +1,9 @@
-"""What the server can listen on besides a TCP port: a Unix socket, behind nginx too."""
+"""What the server can listen on besides a TCP port of its own: a Unix socket, a passed socket."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import socket
 import stat
@@ -132,6 +134,84 @@ class UnixSocket(harness.ServerTest):
             answer = connection.response()
         assert answer is not None
         return answer
+
+
+class Activation(harness.ServerTest):
+    """LISTEN_FDS and LISTEN_PID, as systemd sets them."""
+
+    def start_activated(
+        self, listener: socket.socket, *, count: int = 1, pid: str = "$$"
+    ) -> harness.Process:
+        """Starts the server with `listener` as descriptor 3. The shell knows the process id that
+        it keeps through exec."""
+        binary = harness.environment_path("PKC_SERVER")
+        copy = fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD, 10)  # not 3 itself
+        self.addCleanup(os.close, copy)
+        script = (
+            f"LISTEN_PID={pid} LISTEN_FDS={count} LISTEN_FDNAMES=a"
+            f' exec "$0" "$@" 3<&{copy} {copy}<&-'
+        )
+        server = harness.Process(
+            [
+                *("bash", "-c", script, str(binary)),
+                *("--storage-dir", str(self.directory / "storage")),
+                *("--bind", "address.invalid"),
+            ],
+            self.directory / "activated.log",
+            harness.clean_environment(),
+            pass_fds=(copy,),
+        )
+        self.addCleanup(server.kill)
+        return server
+
+    def tcp_listener(self) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        return listener
+
+    def status(self, listener: socket.socket) -> int:
+        """Of a request: the queue of the socket holds it until a server takes it."""
+        with socket.socket(listener.family, socket.SOCK_STREAM) as client:
+            client.settimeout(harness.IO_TIMEOUT)
+            client.connect(listener.getsockname())
+            client.sendall(b"GET /v1/artifacts/" + b"0" * 64 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = harness.read_response(client.makefile("rb"))
+        return answer.status if answer else 0
+
+    def test_a_passed_tcp_socket_is_used_and_outlives_a_restart(self) -> None:
+        listener = self.tcp_listener()
+        for _ in range(2):
+            server = self.start_activated(listener)
+
+            self.assertEqual(self.status(listener), 404)
+            server.terminate()
+            self.assertEqual(server.wait(), 0)
+        port = listener.getsockname()[1]
+        self.assertIn(f"address=127.0.0.1:{port}", server.output_text())
+
+    def test_the_file_of_a_passed_unix_socket_stays(self) -> None:
+        path = self.directory / "http.sock"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            server = self.start_activated(listener)
+
+            self.assertEqual(self.status(listener), 404)
+            server.terminate()
+            self.assertEqual(server.wait(), 0)
+        self.assertTrue(path.is_socket())
+
+    def test_several_sockets_are_refused(self) -> None:
+        server = self.start_activated(self.tcp_listener(), count=2)
+
+        self.assertEqual(server.wait(), 1)
+        self.assertIn("passed 2 sockets", server.output_text())
+
+    def test_a_socket_for_another_process_is_not_taken(self) -> None:
+        server = self.start_activated(self.tcp_listener(), pid="1")
+
+        self.assertEqual(server.wait(), 1)
+        self.assertIn("address.invalid", server.output_text())
 
 
 if __name__ == "__main__":

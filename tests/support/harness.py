@@ -214,12 +214,22 @@ class Process:
     """A child process with its output in a file. Killed at the latest when the script ends."""
 
     def __init__(
-        self, command: Sequence[str], output: Path, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        output: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.output = output
         with output.open("ab") as out:
             self.popen = subprocess.Popen(  # noqa: S603
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=env,
+                pass_fds=pass_fds,
             )
         self._kill_at_exit = atexit.register(self.kill)
 

@@ -4,6 +4,7 @@
 #include "pkc/base/bytes.hpp"
 #include "pkc/base/clock.hpp"
 #include "pkc/base/result.hpp"
+#include "pkc/base/unique_handle.hpp"
 #include "pkc/http/router.hpp"
 
 #include <chrono>
@@ -80,9 +81,14 @@ class Server {
   /// Binds and begins to accept. Errors, with the address in the message: io when it cannot be
   /// bound; conflict when the path of a Unix socket belongs to a living server or is no socket;
   /// invalid_argument for an unusable address or trusted proxy.
+  ///
+  /// An open `passed` socket is listened on instead: TCP or Unix, a listening stream socket, else
+  /// invalid_argument. Who passed it may share it: clients that come after a stop wait in its queue
+  /// for the next server, and its file stays.
   static Result<std::unique_ptr<Server>> start(ServerOptions options,
                                                Router router,
-                                               AccessLog access_log);
+                                               AccessLog access_log,
+                                               UniqueFd passed = {});
 
   /// The port that is listened on; 0 for a Unix socket.
   [[nodiscard]] virtual std::uint16_t port() const = 0;
