@@ -216,7 +216,7 @@ constexpr std::array kRows = {
     Row{.name = "max-uploads",
         .section = "Network",
         .field = number<&Settings::max_uploads>("N", {.min = 1, .max = 4096}),
-        .initial = "64",
+        .initial = "192",
         .help = "How many uploads may be on their way at once; more are answered 503 before they "
                 "are sent. Never more than three quarters of workers-max, so that slow uploads "
                 "cannot stop downloads."},

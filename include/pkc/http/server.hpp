@@ -28,7 +28,7 @@ struct ServerOptions {
       1000; ///< by peer address, not for trusted proxies; 0: any
   /// Requests with a body at once; one more gets 503 before its body is read. Never more than three
   /// quarters of workers_max, so that those who read always find a worker. GET and HEAD are free.
-  std::size_t uploads_max = 64;
+  std::size_t uploads_max = 192;
   ByteCount head_size_max =
       32 * kKiB; ///< request line and headers together: 431 (414 for the line)
   std::chrono::milliseconds head_timeout{10'000};  ///< from the first byte to the blank line
