@@ -67,7 +67,7 @@ TEST_SUITE("config::load_settings") {
     CHECK(settings.max_connections_per_client == 1000);
     CHECK(settings.workers_min == 4);
     CHECK(settings.workers_max == 256);
-    CHECK(settings.max_uploads == 64);
+    CHECK(settings.max_uploads == 192);
     CHECK(settings.max_size == 1'073'741'824);
     CHECK(settings.max_decoded_size == 16 * kGiB);
     CHECK(settings.max_decode_ratio == 2048);
