@@ -1,6 +1,7 @@
 #include "pkc/app/application.hpp"
 
 #include "activation.hpp"
+#include "notifier.hpp"
 #include "signals.hpp"
 
 #include "pkc/base/clock.hpp"
@@ -151,8 +152,10 @@ void raise_descriptor_limit(ops::Log& log) {
 Result<void> run_until_signal(http::Server& server,
                               Signals& signals,
                               std::chrono::milliseconds grace,
+                              Notifier& notifier,
                               ops::Log& log) {
   TRY(signals.wait(-1));
+  notifier.stopping();
   log.info("shutting down", {{"grace", format_duration(grace)}});
   const UniqueFd stopped(::eventfd(0, EFD_CLOEXEC));
   if (!stopped) {
@@ -178,6 +181,7 @@ Result<void> run_until_signal(http::Server& server,
 Result<void> run(const config::Settings& settings,
                  Signals& signals,
                  UniqueFd passed,
+                 Notifier& notifier,
                  ops::Log& log) {
   if (passed) {
     log.info("listening on the socket that the service manager passed, not on --bind");
@@ -202,7 +206,9 @@ Result<void> run(const config::Settings& settings,
                                  std::move(passed)));
   log.info("listening", {{"address", server->address()}});
   log.flush();
-  return run_until_signal(*server, signals, settings.shutdown_grace, log);
+  notifier.ready(server->address());
+  TRY_ASSIGN(const std::jthread watchdog, notifier.watch());
+  return run_until_signal(*server, signals, settings.shutdown_grace, notifier, log);
 }
 
 } // namespace
@@ -211,6 +217,7 @@ int run_server(const config::Settings& settings) {
   // Before the log, which has a thread of its own.
   auto signals = Signals::make();
   auto passed = take_passed_socket();
+  NotifyOptions notify_options = take_notify_options();
   const auto log = ops::make_stdout_log(to_ops(settings.log_level));
   if (!signals) {
     log->error("cannot start", {{"reason", signals.error().message}});
@@ -225,7 +232,8 @@ int run_server(const config::Settings& settings) {
              {"storage_dir", settings.storage_dir},
              {"max_size", format_byte_count(settings.max_size)}});
   raise_descriptor_limit(*log);
-  if (const auto ran = run(settings, *signals, *std::move(passed), *log); !ran) {
+  Notifier notifier(std::move(notify_options), *log);
+  if (const auto ran = run(settings, *signals, *std::move(passed), notifier, *log); !ran) {
     log->error("cannot start", {{"reason", ran.error().message}});
     return EXIT_FAILURE;
   }

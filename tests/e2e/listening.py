@@ -1,4 +1,5 @@
-"""What the server can listen on besides a TCP port of its own: a Unix socket, a passed socket."""
+"""What the server can listen on besides a TCP port of its own: a Unix socket, a passed socket.
+And what the service manager that passes it hears."""
 
 from __future__ import annotations
 
@@ -134,6 +135,32 @@ class UnixSocket(harness.ServerTest):
             answer = connection.response()
         assert answer is not None
         return answer
+
+
+class Notify(harness.ServerTest):
+    """NOTIFY_SOCKET and WATCHDOG_USEC, as systemd sets them for Type=notify."""
+
+    def test_readiness_life_and_the_end_are_told(self) -> None:
+        path = self.directory / "notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(path))
+            manager.settimeout(harness.IO_TIMEOUT)
+            server = FileServer(
+                self.directory, env={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "100000"}
+            )
+            self.addCleanup(server.kill)
+
+            heard = [manager.recv(4096).decode() for _ in range(4)]
+
+            ready = f"READY=1\nSTATUS=listening on unix:{server.path}"
+            self.assertEqual(heard, [ready] + 3 * ["WATCHDOG=1"])
+            with socket.socket(socket.AF_UNIX) as client:  # it listens once it says so
+                client.connect(str(server.path))
+            server.terminate()
+            while (message := manager.recv(4096)) == b"WATCHDOG=1":
+                pass
+            self.assertTrue(message.startswith(b"STOPPING=1\n"))
+            self.assertEqual(server.wait(), 0)
 
 
 class Activation(harness.ServerTest):
