@@ -1,7 +1,5 @@
 #include "environment.hpp"
 
-#include <stdlib.h>
-
 #include <cstdlib>
 
 namespace pkc::app {
