@@ -26,6 +26,7 @@ class ClientCounts {
 
  private:
   struct Hash : std::hash<std::string_view> {
+    // NOLINTNEXTLINE(readability-identifier-naming): the name that std::unordered_map asks for.
     using is_transparent = void;
   };
   Guarded<std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>>> counts_;
