@@ -94,11 +94,23 @@ class Bombs(MemoryTest):
         self.assertEqual(server.temp_files(), [])
         self.assert_miss(server, artifact.key_for("bomb"))
 
-    def test_10_kb_of_zeros(self) -> None:
-        body = zero_bomb(artifact.key_for("bomb"), 240 * MIB)
+    def test_10_kb_that_decode_to_240_mib(self) -> None:
+        key = artifact.key_for("bomb")
+        body = zero_bomb(key, 240 * MIB)
         self.assertLess(len(body), 11 * KIB)
+        server = self.start_measured()
 
-        self.check_refused(body, "bomb of 10 KB")
+        answer = server.put(key, body)
+
+        # A whole artifact, and no stranger than the log of a build that prints one line for ever.
+        self.assertEqual(answer.status, 201)
+        self.assertLessEqual(self.extra(server, "10 KB that decode to 240 MiB"), EXTRA_MAX)
+
+    def test_20_kb_that_decode_to_480_mib(self) -> None:
+        body = zero_bomb(artifact.key_for("bomb"), 480 * MIB)
+        self.assertLess(len(body), 22 * KIB)
+
+        self.check_refused(body, "20 KB that decode to 480 MiB")
 
     def test_10_kb_of_zeros_in_a_window_of_128_mib(self) -> None:
         body = zero_bomb(artifact.key_for("bomb"), 240 * MIB, WINDOW_128_MIB)
