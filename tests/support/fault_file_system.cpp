@@ -208,7 +208,10 @@ std::map<std::string, std::string> FaultFileSystem::files(const std::string& pat
       found.emplace(at, node->bytes);
     }
     for (const auto& [name, child] : node->names) {
-      walk(at + '/' + name, child);
+      std::string below = at;
+      below += '/';
+      below += name;
+      walk(below, child);
     }
   };
   if (const NodePtr node = state->find(path)) {

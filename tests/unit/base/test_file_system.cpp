@@ -16,7 +16,6 @@
 
 using pkc::as_bytes;
 using pkc::Errc;
-using pkc::File;
 using pkc::FileSystem;
 
 namespace {

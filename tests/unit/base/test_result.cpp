@@ -20,7 +20,7 @@ Result<int> half(int number) {
 
 Result<int> quarter(int number) {
   TRY_ASSIGN(const int once, half(number));
-  TRY_ASSIGN(int twice, half(once));
+  TRY_ASSIGN(const int twice, half(once));
   TRY(half(number));
   return twice;
 }
