@@ -22,12 +22,12 @@ std::string_view level_label(LogLevel level) {
   std::unreachable();
 }
 
-bool is_printable(char byte) {
+constexpr bool is_printable(char byte) {
   return byte >= 0x20 && byte <= 0x7e;
 }
 
 /// Bytes that stand for themselves in a value without quotes.
-bool is_plain(char byte) {
+constexpr bool is_plain(char byte) {
   return is_printable(byte) && byte != ' ' && byte != '"' && byte != '=' && byte != '\\';
 }
 
@@ -91,7 +91,7 @@ std::string format_log_line(LogLevel level,
     line += ' ';
     line += field.key;
     line += '=';
-    append_value(line, field.value);
+    append_value(line, field.value());
   }
   return line;
 }

@@ -3,12 +3,14 @@
 
 #include "pkc/base/result.hpp"
 
+#include <array>
+#include <charconv>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
 
 namespace pkc::ops {
@@ -26,14 +28,25 @@ enum class LogLevel {
 /// "trace", "debug", "info", "warn", "error"; nothing for any other text.
 std::optional<LogLevel> parse_log_level(std::string_view text);
 
-/// One key=value pair. The value is quoted and escaped when it is printed if it needs to be.
-struct Field {
+/// One key=value pair of a call to Log::write(), during which the text lives. The value is quoted
+/// and escaped when it is printed if it needs to be.
+class Field {
+ public:
   std::string_view key;
-  std::string value;
 
-  Field(std::string_view field_key, std::string_view text) : key(field_key), value(text) {}
-  Field(std::string_view field_key, std::integral auto number)
-      : key(field_key), value(std::to_string(number)) {}
+  Field(std::string_view field_key, std::string_view text) : key(field_key), text_(text) {}
+  Field(std::string_view field_key, std::integral auto number) : key(field_key) {
+    char* const end = std::to_chars(digits_.data(), digits_.data() + digits_.size(), number).ptr;
+    digit_count_ = static_cast<std::size_t>(end - digits_.data());
+  }
+  [[nodiscard]] std::string_view value() const {
+    return digit_count_ > 0 ? std::string_view(digits_.data(), digit_count_) : text_;
+  }
+
+ private:
+  std::string_view text_;
+  std::array<char, 20> digits_{}; // room for every 64-bit number with its sign
+  std::size_t digit_count_ = 0;
 };
 
 /// Where log lines go. Thread-safe. Never blocks on anything but the output itself and never fails
