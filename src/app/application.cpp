@@ -74,7 +74,8 @@ store::StoreOptions store_options(const config::Settings& settings) {
   };
   return {.verify_reads = verify_reads(),
           .verify_ahead_max = settings.verify_ahead_max,
-          .entry_cache_max = settings.entry_cache_max};
+          .entry_cache_max = settings.entry_cache_max,
+          .open_files_max = settings.open_files_max};
 }
 
 protocols::PolykitOptions polykit_options(const config::Settings& settings) {

@@ -162,6 +162,12 @@ constexpr std::array kRows = {
         .field = number<&Settings::entry_cache_max>("N", {.min = 1, .max = 1'000'000'000}),
         .initial = "100000",
         .help = "How many artifacts' facts are kept in memory, at about 200 bytes each."},
+    Row{.name = "open-files-max",
+        .section = "Storage",
+        .field = number<&Settings::open_files_max>("N", {.min = 0, .max = 1'000'000}),
+        .initial = "512",
+        .help = "How many files of artifacts up to 256 KiB are kept open between reads. Each takes "
+                "a descriptor."},
 
     Row{.name = "bind",
         .section = "Network",

@@ -14,6 +14,10 @@ namespace {
 
 using locks::KeyLocks;
 
+/// Larger files are not kept open: opening costs little beside sending them, and a file that
+/// somebody deleted takes up its space for as long as it is open.
+constexpr ByteCount kKeptOpenMax = 256 * kKiB;
+
 class LocalContentStore final : public ContentStore {
  public:
   LocalContentStore(blob::Backend& backend,
@@ -25,7 +29,7 @@ class LocalContentStore final : public ContentStore {
         clock_(clock),
         log_(log),
         options_(options),
-        entries_(options.entry_cache_max),
+        entries_(options.entry_cache_max, options.open_files_max),
         corrupt_objects_(metrics.counter("polykit_cache_corrupt_objects_total",
                                          "Stored objects whose bytes did not match their digest.")),
         stored_objects_(
@@ -45,9 +49,8 @@ class LocalContentStore final : public ContentStore {
   };
 
   Result<std::unique_ptr<StoredObject>> open_pair(const Key& key, Locked locked);
-  [[nodiscard]] std::unique_ptr<StoredObject> remembered(const Key& key,
-                                                         std::shared_ptr<File> file,
-                                                         const FileStat& identity);
+  Result<std::unique_ptr<StoredObject>> kept_open(const Key& key, std::optional<Entry>& entry);
+  [[nodiscard]] std::unique_ptr<StoredObject> from_memory(Entry entry) const;
   Result<std::unique_ptr<StoredObject>> read_pair(const Key& key,
                                                   std::shared_ptr<File> file,
                                                   const FileStat& identity);
@@ -112,13 +115,24 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::open_pair(const Key& ke
   {
     // The usual case takes no lock: a remembered sidecar belongs to exactly this inode, so the pair
     // cannot be mixed.
+    auto entry = entries_.find(key.id());
+    if (entry && entry->file) {
+      TRY_ASSIGN(auto object, kept_open(key, entry));
+      if (object) {
+        return object;
+      }
+    }
     TRY_ASSIGN(std::shared_ptr<File> file, backend_.open(key.id()));
     if (!file) {
       return nullptr;
     }
     const FileStat identity = file->opened_stat();
-    if (auto object = remembered(key, file, identity)) {
-      return object;
+    if (entry && entry->identity == identity) {
+      entry->file = std::move(file);
+      if (entry->verified && identity.size <= kKeptOpenMax) {
+        entries_.keep_open(key.id(), entry->file);
+      }
+      return from_memory(*std::move(entry));
     }
     if (locked == Locked::yes) {
       return read_pair(key, std::move(file), identity);
@@ -130,16 +144,23 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::open_pair(const Key& ke
   return open_pair(key, Locked::yes);
 }
 
-std::unique_ptr<StoredObject> LocalContentStore::remembered(const Key& key,
-                                                            std::shared_ptr<File> file,
-                                                            const FileStat& identity) {
-  auto entry = entries_.find(key.id(), identity);
-  if (!entry) {
-    return nullptr;
+/// The object of an entry whose file is open, if the name still means that file, unchanged; else
+/// null, and the entry is forgotten so that the file is closed.
+Result<std::unique_ptr<StoredObject>> LocalContentStore::kept_open(const Key& key,
+                                                                   std::optional<Entry>& entry) {
+  TRY_ASSIGN(const auto now, backend_.stat(key.id()));
+  if (now == entry->identity) {
+    return from_memory(*std::move(entry));
   }
-  const bool verified = entry->verified && options_.verify_reads != VerifyReads::always;
+  entries_.erase(key.id());
+  entry.reset();
+  return nullptr;
+}
+
+std::unique_ptr<StoredObject> LocalContentStore::from_memory(Entry entry) const {
+  const bool verified = entry.verified && options_.verify_reads != VerifyReads::always;
   return std::make_unique<StoredObject>(
-      StoredObject{std::move(entry->sidecar), std::move(file), verified, identity});
+      StoredObject{std::move(entry.sidecar), std::move(entry.file), verified, entry.identity});
 }
 
 Result<std::unique_ptr<StoredObject>> LocalContentStore::read_pair(const Key& key,

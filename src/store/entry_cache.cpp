@@ -5,17 +5,18 @@
 
 namespace pkc::store {
 
-EntryCache::EntryCache(std::size_t entries_max)
-    : shard_entries_max_((entries_max + kShards - 1) / kShards) {}
+EntryCache::EntryCache(std::size_t entries_max, std::size_t files_max)
+    : shard_entries_max_((entries_max + kShards - 1) / kShards),
+      shard_files_max_((files_max + kShards - 1) / kShards) {}
 
 Guarded<EntryCache::Shard>& EntryCache::shard(std::string_view key) {
   return shards_[std::hash<std::string_view>{}(key) % kShards];
 }
 
-std::optional<Entry> EntryCache::find(std::string_view key, const FileStat& identity) {
+std::optional<Entry> EntryCache::find(std::string_view key) {
   auto access = shard(key).lock();
   const auto found = access->by_key.find(key);
-  if (found == access->by_key.end() || found->second->entry.identity != identity) {
+  if (found == access->by_key.end()) {
     return std::nullopt;
   }
   access->recent.splice(access->recent.begin(), access->recent, found->second);
@@ -38,6 +39,31 @@ void EntryCache::put(const std::string& key, Entry entry) {
   }
   access->recent.push_front({key, std::move(entry)});
   access->by_key.emplace(access->recent.front().key, access->recent.begin());
+}
+
+void EntryCache::keep_open(const std::string& key, std::shared_ptr<File> file) {
+  if (shard_files_max_ == 0) {
+    return;
+  }
+  std::shared_ptr<File> closed; // after the lock is gone
+  auto access = shard(key).lock();
+  const auto found = access->by_key.find(key);
+  if (found == access->by_key.end() || found->second->entry.file ||
+      found->second->entry.identity != file->opened_stat()) {
+    return;
+  }
+  if (access->open.size() < shard_files_max_) {
+    access->open.push_back(key);
+  } else {
+    // The oldest goes, used or not: if it is in use, its next reader brings it back.
+    std::string& slot = access->open[access->oldest_open];
+    access->oldest_open = (access->oldest_open + 1) % access->open.size();
+    if (const auto old = access->by_key.find(slot); old != access->by_key.end()) {
+      closed = std::move(old->second->entry.file);
+    }
+    slot = key;
+  }
+  found->second->entry.file = std::move(file);
 }
 
 void EntryCache::erase(std::string_view key) {

@@ -28,7 +28,8 @@ struct FileStat {
   friend bool operator==(const FileStat&, const FileStat&) = default;
 };
 
-/// An open file. One thread at a time; closed on destruction.
+/// An open file. One thread at a time, but for read_at(), opened_stat() and descriptor() of a file
+/// made by open(), which are thread-safe. Closed on destruction.
 class File : public ByteSink {
  public:
   /// Reads up to buffer.size() bytes at `offset`; less only at the end of the file. Errors also:

@@ -38,6 +38,8 @@ class Backend {
   /// The blob, open for reading; null when its name does not exist. What is open stays readable
   /// whatever happens to the name.
   virtual Result<std::unique_ptr<File>> open(std::string_view name) = 0;
+  /// What open() would find now, without opening it; nothing when it would find nothing.
+  virtual Result<std::optional<FileStat>> stat(std::string_view name) = 0;
   /// The sidecar text; nothing when there is none. Errors also: too_large above `limit` bytes.
   virtual Result<std::optional<std::string>> read_sidecar(std::string_view name,
                                                           ByteCount limit) = 0;

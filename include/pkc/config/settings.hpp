@@ -49,6 +49,7 @@ struct Settings {
   VerifyReads verify_reads{};
   ByteCount verify_ahead_max = 0;
   std::size_t entry_cache_max = 0;
+  std::size_t open_files_max = 0;
 
   std::string bind;
   std::uint16_t port = 0;   ///< 0: the kernel chooses

@@ -34,12 +34,14 @@ struct StoreOptions {
   ByteCount verify_ahead_max = 4 * kMiB;
   /// How many objects' facts are remembered; about 200 bytes each.
   std::size_t entry_cache_max = 100'000;
+  /// How many small verified files are kept open between reads.
+  std::size_t open_files_max = 512;
 };
 
 /// An object opened for reading. Its bytes stay readable whatever happens to the key meanwhile.
 struct StoredObject {
   std::shared_ptr<const Sidecar> sidecar;
-  std::shared_ptr<File> file;
+  std::shared_ptr<File> file; ///< other readers may hold it too: read_at() and descriptor() only
   /// The bytes are known to match the digest: any part of `file` may be sent as it is. Otherwise
   /// only verified_body() may leave the server.
   bool verified = false;

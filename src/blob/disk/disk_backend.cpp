@@ -62,6 +62,7 @@ class DiskBackend final : public Backend {
   Result<std::unique_ptr<File>> open(std::string_view name) override {
     return file_system_.open(blob_path(name));
   }
+  Result<std::optional<FileStat>> stat(std::string_view name) override;
   Result<std::optional<std::string>> read_sidecar(std::string_view name, ByteCount limit) override;
   Result<void> quarantine(std::string_view name, std::string_view note) override;
   Result<std::size_t> sweep_uploads() override;
@@ -139,6 +140,14 @@ Result<TempFile> DiskBackend::make_temp() {
 Result<std::unique_ptr<Upload>> DiskBackend::begin_upload() {
   TRY_ASSIGN(auto temp, make_temp());
   return std::make_unique<DiskUpload>(*this, std::move(temp));
+}
+
+Result<std::optional<FileStat>> DiskBackend::stat(std::string_view name) {
+  TRY_ASSIGN(auto stat, file_system_.stat(blob_path(name)));
+  if (stat && stat->is_directory) {
+    stat.reset();
+  }
+  return stat;
 }
 
 Result<std::optional<std::string>> DiskBackend::read_sidecar(std::string_view name,

@@ -60,6 +60,7 @@ TEST_SUITE("config::load_settings") {
     CHECK(settings.verify_reads == VerifyReads::first);
     CHECK(settings.verify_ahead_max == 4 * kMiB);
     CHECK(settings.entry_cache_max == 100'000);
+    CHECK(settings.open_files_max == 512);
     CHECK(settings.bind == "127.0.0.1");
     CHECK(settings.port == 8080);
     CHECK(settings.trusted_proxies.empty());

@@ -234,6 +234,44 @@ TEST_SUITE("store::ContentStore verification") {
     CHECK(again.get(kKey).value() == "content");
   }
 
+  TEST_CASE("a file that is kept open is not opened again, and only as long as nothing changed") {
+    World world;
+    REQUIRE(world.fixture.put(kKey, kContent));
+    REQUIRE(world.fixture.get(kKey)); // verified
+    REQUIRE(world.fixture.get(kKey)); // kept open
+    world.disk.fail_call(std::nullopt);
+    const auto first = world.fixture.store().open(kKey).value();
+    const auto second = world.fixture.store().open(kKey).value();
+    CHECK(world.disk.calls() == 2); // stat
+    CHECK(first->file == second->file);
+
+    SUBCASE("rot is found") {
+      world.disk.overwrite(world.fixture.blob_path(kKey), flipped(5));
+      CHECK_FALSE(world.fixture.get(kKey).value());
+      CHECK(world.fixture.corrupt_objects() == 1);
+    }
+    SUBCASE("a removed object is a miss at once, and its file is closed") {
+      REQUIRE(world.disk.remove(world.fixture.blob_path(kKey)));
+      CHECK_FALSE(world.fixture.get(kKey).value());
+      CHECK(first->file.use_count() == 2); // ours
+    }
+    SUBCASE("a successor is what is read") {
+      REQUIRE(world.disk.remove(world.fixture.blob_path(kKey)));
+      REQUIRE(world.fixture.put(kKey, "other"));
+      CHECK(world.fixture.get(kKey).value() == "other");
+    }
+  }
+
+  TEST_CASE("always: a file that is kept open is hashed at every read all the same") {
+    World world({.verify_reads = VerifyReads::always});
+    REQUIRE(world.fixture.put(kKey, kContent));
+    for (int i = 0; i < 3; ++i) {
+      world.disk.fail_call(std::nullopt);
+      CHECK(world.fixture.get(kKey).value() == kContent);
+      CHECK(world.disk.calls() > 2);
+    }
+  }
+
   TEST_CASE("an empty object is verified too") {
     World world;
     REQUIRE(world.fixture.put(kKey, ""));
@@ -244,7 +282,7 @@ TEST_SUITE("store::ContentStore verification") {
 
 TEST_SUITE("store::ContentStore limits") {
   TEST_CASE("entry cache: forgetting is harmless") {
-    World world({.entry_cache_max = 0});
+    World world({.entry_cache_max = 0, .open_files_max = 0});
     REQUIRE(world.fixture.put(kKey, kContent));
     CHECK(world.fixture.get(kKey).value() == kContent);
     CHECK(world.fixture.get(kKey).value() == kContent);

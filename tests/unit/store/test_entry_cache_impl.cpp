@@ -2,10 +2,18 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
+using pkc::ByteCount;
+using pkc::ByteSpan;
+using pkc::File;
 using pkc::FileStat;
+using pkc::MutableByteSpan;
+using pkc::Result;
 using pkc::store::Entry;
 using pkc::store::EntryCache;
 using pkc::store::Sidecar;
@@ -18,46 +26,103 @@ Entry entry_of(std::uint64_t inode) {
           .verified = true};
 }
 
+std::uint64_t inode_of(const std::optional<Entry>& entry) {
+  return entry ? entry->identity.inode : 0;
+}
+
+std::shared_ptr<File> file_of(EntryCache& cache, std::string_view key) {
+  const auto entry = cache.find(key);
+  return entry ? entry->file : nullptr;
+}
+
+/// A file of which only the identity counts.
+class NamedFile final : public File {
+ public:
+  explicit NamedFile(std::uint64_t inode) : stat_{.inode = inode} {}
+  Result<std::size_t> read_at(ByteCount /*offset*/, MutableByteSpan /*buffer*/) override {
+    return 0;
+  }
+  Result<void> write(ByteSpan /*bytes*/) override { return {}; }
+  Result<void> sync() override { return {}; }
+  [[nodiscard]] FileStat opened_stat() const override { return stat_; }
+  [[nodiscard]] int descriptor() const override { return -1; }
+
+ private:
+  FileStat stat_;
+};
+
 } // namespace
 
 TEST_SUITE("store::EntryCache") {
-  TEST_CASE("find: only for the very same file") {
-    EntryCache cache(100);
+  TEST_CASE("find: what was put") {
+    EntryCache cache(100, 0);
     cache.put("key", entry_of(1));
-    CHECK(cache.find("key", FileStat{.inode = 1}));
-    CHECK_FALSE(cache.find("key", FileStat{.inode = 2}));
-    CHECK_FALSE(cache.find("key", FileStat{.inode = 1, .ctime_ns = 5}));
-    CHECK_FALSE(cache.find("other", FileStat{.inode = 1}));
+    CHECK(inode_of(cache.find("key")) == 1);
+    CHECK_FALSE(cache.find("other"));
   }
 
   TEST_CASE("put: replaces what was known of the key") {
-    EntryCache cache(100);
+    EntryCache cache(100, 0);
     cache.put("key", entry_of(1));
     cache.put("key", entry_of(2));
-    CHECK_FALSE(cache.find("key", FileStat{.inode = 1}));
-    CHECK(cache.find("key", FileStat{.inode = 2}));
+    CHECK(inode_of(cache.find("key")) == 2);
   }
 
   TEST_CASE("put: stays within its bound and forgets the least recently used first") {
-    EntryCache cache(160);
+    EntryCache cache(160, 0);
     cache.put("favourite", entry_of(1));
     std::size_t remembered = 0;
     for (int i = 0; i < 10'000; ++i) {
       cache.put("key" + std::to_string(i), entry_of(2));
-      REQUIRE(cache.find("favourite", FileStat{.inode = 1}));
+      REQUIRE(cache.find("favourite"));
     }
     for (int i = 0; i < 10'000; ++i) {
-      remembered += cache.find("key" + std::to_string(i), FileStat{.inode = 2}) ? 1U : 0U;
+      remembered += cache.find("key" + std::to_string(i)) ? 1U : 0U;
     }
     CHECK(remembered <= 160);
     CHECK(remembered >= 100);
   }
 
   TEST_CASE("erase: forgets") {
-    EntryCache cache(100);
+    EntryCache cache(100, 0);
     cache.put("key", entry_of(1));
     cache.erase("key");
     cache.erase("unknown");
-    CHECK_FALSE(cache.find("key", FileStat{.inode = 1}));
+    CHECK_FALSE(cache.find("key"));
+  }
+
+  TEST_CASE("keep_open: the file comes with the entry, until the entry is about another") {
+    EntryCache cache(100, 100);
+    cache.put("key", entry_of(1));
+    const auto file = std::make_shared<NamedFile>(1);
+    cache.keep_open("key", file);
+    CHECK(file_of(cache, "key") == file);
+
+    cache.put("key", entry_of(2));
+    CHECK(file_of(cache, "key") == nullptr);
+    CHECK(file.use_count() == 1);
+  }
+
+  TEST_CASE("keep_open: not a file that the entry is not about") {
+    EntryCache cache(100, 100);
+    cache.put("key", entry_of(1));
+    cache.keep_open("key", std::make_shared<NamedFile>(2));
+    cache.keep_open("unknown", std::make_shared<NamedFile>(1));
+    CHECK(file_of(cache, "key") == nullptr);
+    CHECK_FALSE(cache.find("unknown"));
+  }
+
+  TEST_CASE("keep_open: stays within its bound and closes the oldest") {
+    EntryCache cache(10'000, 32);
+    std::vector<std::shared_ptr<File>> files;
+    for (std::uint64_t i = 0; i < 1000; ++i) {
+      const std::string key = "key" + std::to_string(i);
+      cache.put(key, entry_of(i));
+      files.push_back(std::make_shared<NamedFile>(i));
+      cache.keep_open(key, files.back());
+    }
+    CHECK(std::ranges::count_if(files, [](const auto& file) { return file.use_count() > 1; }) ==
+          32);
+    CHECK(files.back().use_count() == 2);
   }
 }
