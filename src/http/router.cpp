@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
+#include <cstddef>
 
 namespace pkc::http {
 
@@ -28,6 +28,9 @@ std::string_view name_of(Method method) {
   return row == kMethodNames.end() ? "" : row->second;
 }
 
+/// More segments than any pattern has: such a path matches nothing.
+constexpr std::size_t kSegmentsMax = 16;
+
 /// Takes the next segment off a path that begins with "/".
 std::string_view take_segment(std::string_view& path) {
   path.remove_prefix(1);
@@ -37,8 +40,18 @@ std::string_view take_segment(std::string_view& path) {
   return segment;
 }
 
-/// Nothing when a '%' is not followed by two hex digits.
-std::optional<std::string> percent_decode(std::string_view text) {
+/// Whether every '%' is followed by two hex digits.
+bool is_well_encoded(std::string_view text) {
+  for (std::size_t at = text.find('%'); at != std::string_view::npos; at = text.find('%', at + 1)) {
+    if (at + 2 >= text.size() || hex_digit(text[at + 1]) < 0 || hex_digit(text[at + 2]) < 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// REQUIRES: is_well_encoded(text).
+std::string percent_decode(std::string_view text) {
   std::string decoded;
   decoded.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -46,28 +59,14 @@ std::optional<std::string> percent_decode(std::string_view text) {
       decoded += text[i];
       continue;
     }
-    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
-    if (high < 0 || low < 0) {
-      return std::nullopt;
-    }
-    decoded += static_cast<char>(high * 16 + low);
+    decoded += static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
     i += 2;
   }
   return decoded;
 }
 
-/// The decoded segments of a raw path. Decoding happens after splitting, so that "%2F" is data.
-std::optional<std::vector<std::string>> decode_path(std::string_view path) {
-  std::vector<std::string> segments;
-  while (path.starts_with('/')) {
-    auto segment = percent_decode(take_segment(path));
-    if (!segment) {
-      return std::nullopt;
-    }
-    segments.push_back(*std::move(segment));
-  }
-  return segments;
+bool equals_decoded(std::string_view encoded, std::string_view text) {
+  return encoded.contains('%') ? percent_decode(encoded) == text : encoded == text;
 }
 
 /// The methods of several rows, as a list for the Allow header, in the order they were added.
@@ -101,6 +100,7 @@ class MethodList {
 void Router::add(Route route) {
   PKC_ASSERT(route.pattern.starts_with('/') && route.handler != nullptr);
   PKC_ASSERT(route.method != Method::other);
+  PKC_ASSERT(std::ranges::count(route.pattern, '/') <= std::ptrdiff_t{kSegmentsMax});
   Row row{route.method, {}, std::move(route.handler)};
   std::string_view rest = route.pattern;
   while (rest.starts_with('/')) {
@@ -111,50 +111,73 @@ void Router::add(Route route) {
   rows_.push_back(std::move(row));
 }
 
-bool Router::matches(const Row& row, const std::vector<std::string>& segments) {
+bool Router::matches(const Row& row, std::span<const std::string_view> segments) {
   return std::ranges::equal(
-      row.segments, segments, [](const Segment& pattern, const std::string& given) {
-        return pattern.placeholder ? !given.empty() : pattern.literal == given;
+      row.segments, segments, [](const Segment& pattern, std::string_view given) {
+        return pattern.placeholder ? !given.empty() : equals_decoded(given, pattern.literal);
       });
 }
 
-Response Router::dispatch(Request& request) const {
+/// The best row for the path, whatever its method may be: the first of the request's own method, a
+/// GET row for HEAD. Null when no row has both.
+const Router::Row* Router::find(Method method, std::span<const std::string_view> segments) const {
+  const Row* found = nullptr;
+  for (const Row& row : rows_) {
+    if (row.method == method && matches(row, segments)) {
+      return &row;
+    }
+    const bool stands_in = row.method == Method::get && method == Method::head;
+    if (stands_in && found == nullptr && matches(row, segments)) {
+      found = &row; // a HEAD row of its own, further down, would win
+    }
+  }
+  return found;
+}
+
+Response Router::refuse(std::span<const std::string_view> segments) const {
   MethodList allowed;
+  for (const Row& row : rows_) {
+    if (matches(row, segments)) {
+      allowed.add(row.method);
+    }
+  }
+  if (allowed.text().empty()) {
+    return make_error(404, "not found");
+  }
+  Response response = make_error(405, "method not allowed");
+  response.headers.add("Allow", allowed.text());
+  return response;
+}
+
+Response Router::dispatch(Request& request) const {
   if (request.path == "*") { // OPTIONS about the server as a whole
+    MethodList allowed;
     std::ranges::for_each(rows_, [&](const Row& row) { allowed.add(row.method); });
     Response response = make_response(204);
     response.headers.add("Allow", allowed.text());
     return response;
   }
-  auto segments = decode_path(request.path);
-  if (!segments) {
+  if (!is_well_encoded(request.path)) {
     return make_error(400, "malformed percent-encoding in the path");
   }
-  const Row* found = nullptr;
-  for (const Row& row : rows_) {
-    if (!matches(row, *segments)) {
-      continue;
-    }
-    allowed.add(row.method);
-    if (row.method == request.method) {
-      found = &row;
-      break;
-    }
-    if (row.method == Method::get && request.method == Method::head && found == nullptr) {
-      found = &row; // a HEAD row of its own, further down, would win
-    }
-  }
-  if (found == nullptr) {
-    if (allowed.text().empty()) {
+  // Split first and decoded later, so that "%2F" is data.
+  std::array<std::string_view, kSegmentsMax> room;
+  std::size_t count = 0;
+  std::string_view rest = request.path;
+  while (rest.starts_with('/')) {
+    if (count == room.size()) {
       return make_error(404, "not found");
     }
-    Response response = make_error(405, "method not allowed");
-    response.headers.add("Allow", allowed.text());
-    return response;
+    room[count++] = take_segment(rest);
   }
-  for (std::size_t i = 0; i < segments->size(); ++i) {
+  const std::span<const std::string_view> segments = std::span(room).first(count);
+  const Row* found = find(request.method, segments);
+  if (found == nullptr) {
+    return refuse(segments);
+  }
+  for (std::size_t i = 0; i < segments.size(); ++i) {
     if (found->segments[i].placeholder) {
-      request.parameters.push_back(std::move((*segments)[i]));
+      request.parameters.push_back(percent_decode(segments[i]));
     }
   }
   return found->handler(request);

@@ -4,6 +4,7 @@
 #include "pkc/http/message.hpp"
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,7 +44,9 @@ class Router {
     std::vector<Segment> segments;
     Handler handler;
   };
-  static bool matches(const Row& row, const std::vector<std::string>& segments);
+  static bool matches(const Row& row, std::span<const std::string_view> segments);
+  [[nodiscard]] const Row* find(Method method, std::span<const std::string_view> segments) const;
+  [[nodiscard]] Response refuse(std::span<const std::string_view> segments) const;
 
   std::vector<Row> rows_;
 };
