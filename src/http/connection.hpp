@@ -97,6 +97,9 @@ class Connection {
   void park(SteadyTime deadline) {
     parked_until_.store(deadline.time_since_epoch().count(), std::memory_order_release);
   }
+  /// For whoever got the event of a parked connection and gives it back without taking it: after
+  /// this the connection is not to be touched. What was read of it happens before unpark().
+  void leave_parked() { parked_until_.fetch_add(0, std::memory_order_release); }
   /// Takes a parked connection; true when its deadline had passed.
   bool unpark() { return parked_until_.exchange(kOwned, std::memory_order_acq_rel) == kExpired; }
 

@@ -84,9 +84,11 @@ Engine::Engine(Parts parts, ServerOptions options, Router router, AccessLog acce
 }
 
 Result<void> Engine::launch() {
-  workers_ = std::make_unique<WorkerPool>(site_.options.workers_min,
-                                          site_.options.workers_max,
-                                          [this](Worker& worker) { work(worker); });
+  workers_ = std::make_unique<WorkerPool>(
+      site_.options.workers_min,
+      site_.options.workers_max,
+      [this](Worker& worker) { work(worker); },
+      [this](void* event) { hand_on(event); });
   try {
     housekeeper_ = std::jthread([this](const std::stop_token& stop) { keep_house(stop); });
   } catch (const std::system_error&) {
@@ -115,28 +117,53 @@ Engine::~Engine() {
 // ---- workers ------------------------------------------------------------------------------------
 
 void Engine::work(Worker& worker) {
-  Exchange exchange(site_);
-  while (!quitting_) {
-    worker.begin_wait();
-    const auto event = poller_.wait(site_.options.worker_idle_timeout);
-    const bool last = worker.end_wait();
-    if (!event) {
-      if (worker.try_retire()) {
-        return;
+  Exchange exchange(site_, [&] { worker.hand_on_events([this](void* event) { hand_on(event); }); });
+  do {
+    while (void* event = worker.next_event()) {
+      if (event == &listener_) {
+        accept_connections();
+      } else {
+        handle(exchange, *static_cast<Connection*>(event));
       }
-      continue;
     }
-    if (event->tag == nullptr) {
-      continue; // interrupted: quitting
-    }
-    if (last) {
-      call_housekeeper();
-    }
-    if (event->tag == &listener_) {
-      accept_connections();
-    } else {
-      handle(exchange, *static_cast<Connection*>(event->tag));
-    }
+  } while (wait_for_events(worker));
+}
+
+/// False when the worker is to end.
+bool Engine::wait_for_events(Worker& worker) {
+  std::array<void*, ReadyList::kCapacity>
+      events; // NOLINT(cppcoreguidelines-pro-type-member-init): only read where set
+  if (quitting_) {
+    return false;
+  }
+  worker.begin_wait();
+  const auto count = poller_.wait(events, site_.options.worker_idle_timeout);
+  worker.end_wait();
+  if (!count) {
+    return !worker.try_retire();
+  }
+  const std::span<void* const> taken = std::span(events).first(*count);
+  const std::size_t share = worker.share_of(taken.size());
+  if (worker.keep_events(taken.first(share))) {
+    call_housekeeper();
+  }
+  std::ranges::for_each(taken.subspan(share), [this](void* event) { hand_on(event); });
+  return true;
+}
+
+/// Gives an event back to the poller, which tells another worker of it.
+void Engine::hand_on(void* event) {
+  if (event == &listener_) {
+    arm_listener();
+    return;
+  }
+  auto& connection = *static_cast<Connection*>(event);
+  const int fd = connection.socket.descriptor();
+  connection.leave_parked();
+  // The event may have been for a request that is in our memory already.
+  if (!poller_.arm(fd, &connection, Poller::Wake::at_once)) {
+    connection.unpark();
+    remove(connection);
   }
 }
 
@@ -258,6 +285,10 @@ void Engine::accept_connections() {
       break;
     }
   }
+  arm_listener();
+}
+
+void Engine::arm_listener() {
   // Failure is out of memory in the kernel: the housekeeper tries again.
   if (!poller_.arm(listener_.socket.get(), &listener_, Poller::Wake::on_input)) {
     accepting_paused_ = true;
@@ -335,9 +366,7 @@ void Engine::resume_accepting() {
   if (site_.stopping || !accepting_paused_.exchange(false)) {
     return;
   }
-  if (!poller_.arm(listener_.socket.get(), &listener_, Poller::Wake::on_input)) {
-    accepting_paused_ = true;
-  }
+  arm_listener();
 }
 
 void Engine::log_failure(std::string_view failure) const {
@@ -351,7 +380,7 @@ void Engine::log_failure(std::string_view failure) const {
 // ---- housekeeping -------------------------------------------------------------------------------
 
 void Engine::call_housekeeper() {
-  if (!pressed_.load(std::memory_order_relaxed) && !pressed_.exchange(true)) {
+  if (!pressed_.exchange(true)) { // never a mere look: see keep_house()
     {
       const std::lock_guard lock(house_mutex_);
     } // the housekeeper is before or in its wait, not between
@@ -367,7 +396,15 @@ void Engine::keep_house(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     if (pressed_) {
       calm_steps = workers_->grow() ? 0 : calm_steps + 1;
-      pressed_ = calm_steps < kCalmSteps;
+    }
+    if (calm_steps == kCalmSteps) {
+      calm_steps = 0;
+      // A worker that found it set did not call. What it wanted seen it had written before, so the
+      // exchange shows it to us now.
+      static_cast<void>(pressed_.exchange(false));
+      if (workers_->grow()) {
+        pressed_ = true;
+      }
     }
     const SteadyTime now = site_.clock.steady_now();
     if (site_.stopping || now >= next_sweep) {

@@ -69,6 +69,8 @@ class Engine final : public Server {
   Result<void> launch();
 
   void work(Worker& worker);
+  [[nodiscard]] bool wait_for_events(Worker& worker);
+  void hand_on(void* event);
   void handle(Exchange& exchange, Connection& connection);
   [[nodiscard]] Next advance_lingering(Connection& connection, bool expired) const;
   void park(Connection& connection, SteadyTime deadline, Poller::Wake wake);
@@ -80,6 +82,7 @@ class Engine final : public Server {
   void admit(UniqueFd fd, std::string peer);
   bool count_client(Connection& connection);
   void turn_away(std::unique_ptr<Connection> connection);
+  void arm_listener();
   void pause_accepting(int error_number);
   void resume_accepting();
   void log_failure(std::string_view failure) const;

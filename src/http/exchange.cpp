@@ -17,6 +17,8 @@ constexpr int kRequestsInARow = 64;
 /// An unread body up to this size is dropped and the connection kept; of a larger one the client
 /// is told to stop.
 constexpr ByteCount kDiscardMax = 64 * kKiB;
+/// An answer up to this size is expected to leave without a wait for the client.
+constexpr ByteCount kPromptAnswerMax = 128 * kKiB;
 /// Room for a head and the first bytes of a body, read with one call.
 constexpr std::size_t kInputSlack = 16 * kKiB;
 
@@ -30,6 +32,12 @@ constexpr std::array<std::pair<std::string_view, Method>, 7> kMethods{{
     {"PATCH", Method::patch},
 }};
 
+/// Whether the answer is more than a client's socket takes at once, or has to be made first.
+bool may_block(const Response& response) {
+  return std::holds_alternative<StreamBody>(response.body) ||
+         response.body_length() > kPromptAnswerMax;
+}
+
 Method method_of(std::string_view name) {
   const auto* row = std::ranges::find(kMethods, name, &std::pair<std::string_view, Method>::first);
   return row == kMethods.end() ? Method::other : row->second;
@@ -37,7 +45,8 @@ Method method_of(std::string_view name) {
 
 } // namespace
 
-Exchange::Exchange(Site& site) : site_(site), writer_(site.clock) {}
+Exchange::Exchange(Site& site, std::function<void()> before_blocking)
+    : site_(site), before_blocking_(std::move(before_blocking)), writer_(site.clock) {}
 
 SteadyTime Exchange::wait_deadline(Connection& connection) const {
   const SteadyTime now = site_.clock.steady_now();
@@ -150,6 +159,7 @@ Response Exchange::respond(Request& request, const BodyReader& body, std::string
   if (only_reads || body.at_end()) {
     return call_handler(request, failure);
   }
+  before_blocking_();
   const UploadLimit::Place place = site_.uploads.try_take();
   if (!place) {
     Response response = make_error(503, "too many uploads at once, try again");
@@ -193,6 +203,9 @@ Next Exchange::serve(Connection& connection) {
   std::string failure;
   Response response = respond(request, body, failure);
   const bool keep = can_keep(response, body);
+  if (may_block(response)) {
+    before_blocking_();
+  }
   const AnswerResult answer = writer_.write(connection.socket,
                                             response,
                                             {.is_head_request = request.method == Method::head,

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,7 +47,8 @@ enum class Next : std::uint8_t {
 /// Serves the requests of the connections its worker takes. One thread at a time.
 class Exchange {
  public:
-  explicit Exchange(Site& site);
+  /// `before_blocking` is called before a request that may keep the worker for long.
+  Exchange(Site& site, std::function<void()> before_blocking);
 
   /// Reads what has come on `connection` (which the caller owns) and serves every complete request
   /// in it. `expired`: time is up; what has come by now is still served. Does not wait for the rest
@@ -67,6 +69,7 @@ class Exchange {
   [[nodiscard]] bool can_keep(const Response& response, const BodyReader& body) const;
 
   Site& site_;
+  const std::function<void()> before_blocking_;
   RequestParser parser_;
   ResponseWriter writer_;
   InputBuffer memory_; ///< lent to the connection that is served

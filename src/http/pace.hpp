@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 
 namespace pkc::http {
 
@@ -33,7 +32,8 @@ class Pace {
   /// peer has not taken yet.
   [[nodiscard]] bool too_slow(std::int64_t pending = 0) {
     const std::int64_t taken = moved_ - pending;
-    if (!taken_before_) { // the first wait: what came before it was not waited for
+    if (!waited_before_) { // the first wait: what came before it was not waited for
+      waited_before_ = true;
       taken_before_ = taken;
     }
     if (waited_ < timeout_) {
@@ -41,7 +41,7 @@ class Pace {
     }
     const double seconds = std::chrono::duration<double>(waited_).count();
     const bool slow =
-        static_cast<double>(taken - *taken_before_) < static_cast<double>(rate_min_) * seconds;
+        static_cast<double>(taken - taken_before_) < static_cast<double>(rate_min_) * seconds;
     taken_before_ = taken;
     waited_ = {};
     return rate_min_ > 0 && slow;
@@ -51,9 +51,10 @@ class Pace {
   const Clock* clock_;
   std::chrono::milliseconds timeout_;
   ByteCount rate_min_;
-  std::int64_t moved_ = 0;                   ///< since the start
-  std::optional<std::int64_t> taken_before_; ///< by the peer, until the span began
-  SteadyTime::duration waited_{};            ///< in this span
+  std::int64_t moved_ = 0;        ///< since the start
+  std::int64_t taken_before_ = 0; ///< by the peer, until the span began
+  bool waited_before_ = false;
+  SteadyTime::duration waited_{}; ///< in this span
 };
 
 } // namespace pkc::http

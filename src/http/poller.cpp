@@ -1,5 +1,7 @@
 #include "poller.hpp"
 
+#include "ready_list.hpp"
+
 #include "pkc/base/assert.hpp"
 
 #include <sys/epoll.h>
@@ -7,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -48,16 +52,24 @@ Result<void> Poller::arm(int fd, void* tag, Wake wake) {
   return {};
 }
 
-std::optional<Poller::Event> Poller::wait(std::chrono::milliseconds timeout) {
-  // One event a call: a second one would wait while this worker serves the first.
-  epoll_event event{};
-  const int count = ::epoll_wait(epoll_.get(), &event, 1, static_cast<int>(timeout.count()));
+std::optional<std::size_t> Poller::wait(std::span<void*> tags, std::chrono::milliseconds timeout) {
+  std::array<epoll_event, ReadyList::kCapacity>
+      events; // NOLINT(*-member-init): only read where set
+  const int most = static_cast<int>(std::min(tags.size(), events.size()));
+  const int count =
+      ::epoll_wait(epoll_.get(), events.data(), most, static_cast<int>(timeout.count()));
   if (count <= 0) {
     const bool harmless = count == 0 || errno == EINTR;
     PKC_ASSERT(harmless);
     return std::nullopt;
   }
-  return Event{event.data.ptr};
+  std::size_t taken = 0;
+  for (const epoll_event& event : std::span(events).first(static_cast<std::size_t>(count))) {
+    if (event.data.ptr != nullptr) { // null: the interrupt
+      tags[taken++] = event.data.ptr;
+    }
+  }
+  return taken;
 }
 
 void Poller::interrupt() {

@@ -5,8 +5,10 @@
 #include "pkc/base/unique_handle.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 namespace pkc::http {
 
@@ -26,11 +28,9 @@ class Poller {
   /// Arms it again. Closing the descriptor removes it.
   Result<void> arm(int fd, void* tag, Wake wake);
 
-  struct Event {
-    void* tag = nullptr; ///< null: interrupt() was called
-  };
-  /// Blocks until an event comes or `timeout` passes (nothing).
-  std::optional<Event> wait(std::chrono::milliseconds timeout);
+  /// Blocks until events come and puts the tags of at most tags.size() of them into `tags`; returns
+  /// how many. Nothing when `timeout` passed first; 0 after interrupt().
+  std::optional<std::size_t> wait(std::span<void*> tags, std::chrono::milliseconds timeout);
   /// Makes every present and future wait() return at once.
   void interrupt();
 

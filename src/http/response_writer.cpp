@@ -1,5 +1,7 @@
 #include "response_writer.hpp"
 
+#include "text.hpp"
+
 #include "pkc/base/assert.hpp"
 
 #include <algorithm>
@@ -58,13 +60,14 @@ std::string_view reason_of(int status) {
 
 /// A field value may come from stored data: a line break in it must not start a new field.
 void append_field_text(std::string& out, std::string_view text) {
-  constexpr std::string_view kBreaks("\r\n\0", 3);
-  for (std::size_t at = text.find_first_of(kBreaks); at != std::string_view::npos;
-       at = text.find_first_of(kBreaks)) {
-    out.append(text.substr(0, at)).append(1, ' ');
-    text.remove_prefix(at + 1);
-  }
+  static constexpr CharSet kBreaks(std::string_view("\r\n\0", 3));
+  const std::size_t start = out.size();
   out.append(text);
+  std::replace_if(
+      out.begin() + static_cast<std::ptrdiff_t>(start),
+      out.end(),
+      [](char c) { return kBreaks.has(c); },
+      ' ');
 }
 
 /// RFC 9110 sections 8.6 and 15: these statuses have no body, whatever the handler gave.

@@ -1,5 +1,7 @@
 #include "worker_pool.hpp"
 
+#include <sched.h>
+
 #include <pthread.h>
 
 #include <algorithm>
@@ -11,6 +13,17 @@
 namespace pkc::http {
 
 namespace {
+
+/// How many threads can run at once: of all cores those that we may use, which is less in a
+/// container or when pinned.
+std::size_t usable_cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  if (::sched_getaffinity(0, sizeof(cores), &cores) != 0) { // more cores than the set has room for
+    return std::max<std::size_t>(std::thread::hardware_concurrency(), 1);
+  }
+  return static_cast<std::size_t>(CPU_COUNT(&cores));
+}
 
 /// Even on one core a blocked worker should leave more than one other.
 constexpr std::size_t kRunnersMin = 2;
@@ -31,10 +44,29 @@ void Worker::begin_wait() {
   pool_.waiting_.fetch_add(1, std::memory_order_relaxed);
 }
 
-bool Worker::end_wait() {
-  events_.fetch_add(1, std::memory_order_relaxed);
+void Worker::end_wait() {
   waiting_.store(false, std::memory_order_relaxed);
-  return pool_.waiting_.fetch_sub(1, std::memory_order_relaxed) == 1;
+  pool_.waiting_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void* Worker::next_event() {
+  void* tag = ready_.take();
+  if (tag != nullptr) {
+    // Nobody else writes it: a plain addition, without the price of a locked one.
+    events_.store(events_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  return tag;
+}
+
+std::size_t Worker::share_of(std::size_t count) const {
+  const std::size_t others = pool_.waiting_.load(std::memory_order_relaxed);
+  const std::size_t sharers = std::min(pool_.cores_, others + 1);
+  return (count + sharers - 1) / sharers;
+}
+
+bool Worker::keep_events(std::span<void* const> tags) {
+  ready_.fill(tags);
+  return tags.size() > 1 || pool_.waiting_.load(std::memory_order_relaxed) == 0;
 }
 
 bool Worker::try_retire() {
@@ -48,11 +80,13 @@ bool Worker::try_retire() {
   return false;
 }
 
-WorkerPool::WorkerPool(std::size_t workers_min, std::size_t workers_max, Body body)
+WorkerPool::WorkerPool(std::size_t workers_min, std::size_t workers_max, Body body, HandOn hand_on)
     : workers_min_(std::max<std::size_t>(workers_min, 1)),
       workers_max_(std::max(workers_max, workers_min_)),
-      runners_(std::max<std::size_t>(std::thread::hardware_concurrency(), kRunnersMin)),
-      body_(std::move(body)) {
+      cores_(usable_cores()),
+      runners_(std::max(cores_, kRunnersMin)),
+      body_(std::move(body)),
+      hand_on_(std::move(hand_on)) {
   while (size() < workers_min_ && start_one()) {
   }
 }
@@ -79,15 +113,20 @@ bool WorkerPool::start_one() {
 
 bool WorkerPool::grow() {
   std::size_t stuck = 0;
+  bool rest = false;
   for (const auto& worker : workers_) {
     const std::uint64_t events = worker->events_.load(std::memory_order_relaxed);
     const bool moved = std::exchange(worker->events_seen_, events) != events;
     const bool free = worker->waiting_.load(std::memory_order_relaxed) ||
                       worker->retired_.load(std::memory_order_relaxed);
-    stuck += moved || free ? 0 : 1;
+    rest = rest || worker->ready_.has_rest();
+    if (!moved && !free) {
+      ++stuck;
+      worker->ready_.take_rest(hand_on_);
+    }
   }
   if (waiting_.load(std::memory_order_relaxed) > 0) {
-    return false;
+    return rest;
   }
   const std::size_t now = size();
   const std::size_t running = now - std::min(stuck, now);

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -170,6 +171,44 @@ TEST_SUITE("http::Server workers") {
     }
     CHECK(eventually([&] { return server->load().workers == 2; }));
     CHECK(other.request(kGet).body == "hello");
+  }
+
+  TEST_CASE("events: what a worker took together with a request that blocks is given to others") {
+    Gate first;
+    Gate second;
+    Gate third;
+    Router router = gate_router(first);
+    for (const auto& [path, gate] :
+         {std::pair("/second", std::ref(second)), std::pair("/third", std::ref(third))}) {
+      router.add({Method::get, path, [gate](Request&) {
+                    gate.get().pass();
+                    return text_response("passed");
+                  }});
+    }
+    ServerOptions options;
+    options.workers_min = 2;
+    options.workers_max = 2;
+    const Loopback server(std::move(router), options);
+    std::vector<Client> clients;
+    for (int i = 0; i < 4; ++i) {
+      clients.push_back(server.client());
+      REQUIRE(clients.back().request(kGet).body == "hello");
+    }
+    REQUIRE(clients[0].send("GET /gate HTTP/1.1\r\nHost: x\r\n\r\n"));
+    REQUIRE(clients[1].send("GET /second HTTP/1.1\r\nHost: x\r\n\r\n"));
+    REQUIRE(eventually([&] { return first.waiting() == 1 && second.waiting() == 1; }));
+    // Both workers are held: these two wait side by side, and one worker gets both.
+    REQUIRE(clients[2].send("GET /third HTTP/1.1\r\nHost: x\r\n\r\n"));
+    REQUIRE(clients[3].send(kGet));
+    first.open();
+    REQUIRE(eventually([&] { return third.waiting() == 1; }));
+
+    second.open();
+    CHECK(clients[3].read().body == "hello");
+    CHECK(third.waiting() == 1);
+
+    third.open();
+    CHECK(clients[2].read().body == "passed");
   }
 }
 
