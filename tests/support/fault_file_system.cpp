@@ -52,6 +52,8 @@ class FaultFile final : public File {
     return {};
   }
 
+  void begin_sync() override {}
+
   Result<void> sync() override {
     auto state = owner_.state_.lock();
     TRY(begin(*state));

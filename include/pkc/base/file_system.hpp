@@ -37,6 +37,9 @@ class File : public ByteSink {
   virtual Result<std::size_t> read_at(ByteCount offset, MutableByteSpan buffer) = 0;
   /// Appends all of `bytes` (files opened with create() only).
   Result<void> write(ByteSpan bytes) override = 0;
+  /// Lets the disk begin with what was written, so that a later sync() waits for less. Promises
+  /// nothing and cannot fail.
+  virtual void begin_sync() = 0;
   /// Waits until content and size are on stable storage (fdatasync).
   virtual Result<void> sync() = 0;
   /// What the file was when it was opened; of a file made by create() or try_lock() nothing but

@@ -31,7 +31,7 @@ struct DiskOptions {
 ///   <root>/quarantine/         <name>.<unique>.zst, .json and .txt (why) of objects that failed a
 ///   check <root>/lock                held by the one process that uses the directory
 ///
-/// Publish order, under the caller's exclusive lock: blob temp, sync, sidecar temp, sync, rename
+/// Publish order, under the caller's exclusive lock: blob temp, sidecar temp, sync both, rename
 /// sidecar, rename blob, sync the directory (and, once, each directory made on the way). So a
 /// visible blob always has the sidecar of the same upload beside it, and a crash leaves at worst a
 /// sidecar without blob (a miss) or the new sidecar beside the old blob.

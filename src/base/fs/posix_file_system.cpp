@@ -74,6 +74,11 @@ class PosixFile final : public File {
     return {};
   }
 
+  void begin_sync() override {
+    // Not every file system can; an error of the disk is for sync() to tell.
+    static_cast<void>(::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE));
+  }
+
   Result<void> sync() override {
     // After a failed fsync the kernel may have dropped the pages: never retried, the upload fails.
     if (::fdatasync(fd_.get()) != 0) {

@@ -241,6 +241,7 @@ class UndescribedFile final : public File {
     return count;
   }
   Result<void> write(ByteSpan /*bytes*/) override { return fail(Errc::io, "read only"); }
+  void begin_sync() override {}
   Result<void> sync() override { return {}; }
   [[nodiscard]] FileStat opened_stat() const override { return {}; }
   [[nodiscard]] int descriptor() const override { return -1; }

@@ -43,6 +43,7 @@ class NamedFile final : public File {
     return 0;
   }
   Result<void> write(ByteSpan /*bytes*/) override { return {}; }
+  void begin_sync() override {}
   Result<void> sync() override { return {}; }
   [[nodiscard]] FileStat opened_stat() const override { return stat_; }
   [[nodiscard]] int descriptor() const override { return -1; }
