@@ -4,7 +4,6 @@
 #include "verification.hpp"
 
 #include "pkc/base/assert.hpp"
-#include "pkc/locks/key_locks.hpp"
 
 #include <utility>
 
@@ -29,6 +28,7 @@ class LocalContentStore final : public ContentStore {
         clock_(clock),
         log_(log),
         options_(options),
+        locks_(options.key_locks == nullptr ? own_locks_ : *options.key_locks),
         entries_(options.entry_cache_max, options.open_files_max),
         corrupt_objects_(metrics.counter("polykit_cache_corrupt_objects_total",
                                          "Stored objects whose bytes did not match their digest.")),
@@ -62,7 +62,8 @@ class LocalContentStore final : public ContentStore {
   const Clock& clock_;
   ops::Log& log_;
   StoreOptions options_;
-  KeyLocks locks_;
+  KeyLocks own_locks_;
+  KeyLocks& locks_;
   EntryCache entries_;
   ops::Counter& corrupt_objects_;
   ops::Counter& stored_objects_;
@@ -140,7 +141,7 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::open_pair(const Key& ke
   }
   // Under the shared lock no writer stands between the two renames, so blob and sidecar are of one
   // upload.
-  const auto held = locks_.acquire(key.id(), KeyLocks::Mode::shared);
+  TRY_ASSIGN(const auto held, locks_.acquire(key.id(), KeyLocks::Mode::shared));
   return open_pair(key, Locked::yes);
 }
 
@@ -212,6 +213,11 @@ void LocalContentStore::settle(const Key& key,
     return;
   }
   const auto held = locks_.acquire(key.id(), KeyLocks::Mode::exclusive);
+  if (!held) {
+    log_.error("corrupt object could not be quarantined; it stays a miss",
+               {{"key", key.id()}, {"reason", held.error().message}});
+    return;
+  }
   quarantine_under_lock(key, object);
 }
 
@@ -259,7 +265,7 @@ Result<CommitOutcome> LocalContentStore::commit(const Key& key,
                                                 Sidecar sidecar) {
   sidecar.stored_at = clock_.wall_now();
   const std::string text = format_sidecar(sidecar);
-  const auto held = locks_.acquire(key.id(), KeyLocks::Mode::exclusive);
+  TRY_ASSIGN(const auto held, locks_.acquire(key.id(), KeyLocks::Mode::exclusive));
   TRY_ASSIGN(const auto existing, open_pair(key, Locked::yes));
   if (existing) {
     TRY_ASSIGN(const bool visible, check(key, *existing, Locked::yes));

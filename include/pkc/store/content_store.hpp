@@ -7,6 +7,7 @@
 #include "pkc/base/result.hpp"
 #include "pkc/base/stream.hpp"
 #include "pkc/blob/backend.hpp"
+#include "pkc/locks/key_locks.hpp"
 #include "pkc/ops/log.hpp"
 #include "pkc/ops/metrics.hpp"
 #include "pkc/store/key.hpp"
@@ -36,6 +37,8 @@ struct StoreOptions {
   std::size_t entry_cache_max = 100'000;
   /// How many small verified files are kept open between reads.
   std::size_t open_files_max = 512;
+  /// Shared with everybody else who uses the backend; outlives the store. Null: nobody does.
+  locks::KeyLocks* key_locks = nullptr;
 };
 
 /// An object opened for reading. Its bytes stay readable whatever happens to the key meanwhile.
