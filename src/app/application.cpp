@@ -8,6 +8,8 @@
 #include "pkc/base/file_system.hpp"
 #include "pkc/blob/disk.hpp"
 #include "pkc/http/server.hpp"
+#include "pkc/locks/key_locks.hpp"
+#include "pkc/locks/lock_file.hpp"
 #include "pkc/ops/log.hpp"
 #include "pkc/ops/metrics.hpp"
 #include "pkc/protocols/admin.hpp"
@@ -57,10 +59,13 @@ blob::DiskOptions disk_options(const config::Settings& settings) {
     }
     std::unreachable();
   };
-  return {.root = settings.storage_dir, .durability = durability()};
+  return {.root = settings.storage_dir,
+          .durability = durability(),
+          .process = ::getpid(),
+          .inherited_lock = UniqueFd()};
 }
 
-store::StoreOptions store_options(const config::Settings& settings) {
+store::StoreOptions store_options(const config::Settings& settings, locks::KeyLocks& key_locks) {
   const auto verify_reads = [&] {
     switch (settings.verify_reads) {
       case config::VerifyReads::first:
@@ -75,7 +80,8 @@ store::StoreOptions store_options(const config::Settings& settings) {
   return {.verify_reads = verify_reads(),
           .verify_ahead_max = settings.verify_ahead_max,
           .entry_cache_max = settings.entry_cache_max,
-          .open_files_max = settings.open_files_max};
+          .open_files_max = settings.open_files_max,
+          .key_locks = &key_locks};
 }
 
 protocols::PolykitOptions polykit_options(const config::Settings& settings) {
@@ -190,12 +196,15 @@ Result<void> run(const config::Settings& settings,
   ops::Metrics metrics;
   TRY_ASSIGN(const auto backend,
              blob::make_disk_backend(posix_file_system(), disk_options(settings)));
-  TRY_ASSIGN(const std::size_t swept, backend->sweep_uploads());
+  TRY_ASSIGN(const std::size_t swept, backend->sweep_uploads([](std::int64_t) { return false; }));
   if (swept > 0) {
     log.info("removed interrupted uploads", {{"count", swept}});
   }
-  const auto store =
-      store::make_content_store(*backend, system_clock(), log, metrics, store_options(settings));
+  TRY_ASSIGN(locks::LockFile key_lock_file,
+             locks::LockFile::open(settings.storage_dir + '/' + std::string(blob::kKeyLockFile)));
+  locks::KeyLocks key_locks(&key_lock_file);
+  const auto store = store::make_content_store(
+      *backend, system_clock(), log, metrics, store_options(settings, key_locks));
   http::Router router;
   protocols::mount_polykit(router, *store, log, metrics, polykit_options(settings));
   protocols::mount_admin(router, metrics);

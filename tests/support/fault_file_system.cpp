@@ -24,7 +24,7 @@ class FaultFile final : public File {
   ~FaultFile() override {
     auto state = owner_.state_.lock();
     if (!lock_.empty() && state->process == process_) {
-      state->locks.erase(lock_);
+      state->locks.erase(state->locks.find(lock_));
     }
   }
 
@@ -322,9 +322,10 @@ Result<void> FaultFileSystem::sync_directory(const std::string& path) {
 Result<std::unique_ptr<File>> FaultFileSystem::try_lock(const std::string& path) {
   auto state = state_.lock();
   TRY(state->count_call());
-  if (!state->locks.insert(path).second) {
+  if (state->locks.contains(path)) {
     return nullptr;
   }
+  state->locks.insert(path);
   const NodePtr parent = state->parent_of(path);
   NodePtr node = state->find(path);
   if (!node) {
@@ -332,6 +333,18 @@ Result<std::unique_ptr<File>> FaultFileSystem::try_lock(const std::string& path)
     parent->names.emplace(name_of(path), node);
   }
   return std::make_unique<FaultFile>(*this, std::move(node), state->process, path);
+}
+
+Result<std::unique_ptr<File>> FaultFileSystem::join_lock(const std::string& path,
+                                                         UniqueFd /*inherited*/) {
+  auto state = state_.lock();
+  TRY(state->count_call());
+  const NodePtr node = state->find(path);
+  if (!node || !state->locks.contains(path)) {
+    return nullptr;
+  }
+  state->locks.insert(path);
+  return std::make_unique<FaultFile>(*this, node, state->process, path);
 }
 
 } // namespace pkc::test

@@ -54,6 +54,8 @@ class FaultFileSystem final : public FileSystem {
   Result<std::optional<std::vector<DirectoryEntry>>> list(const std::string& path) override;
   Result<void> sync_directory(const std::string& path) override;
   Result<std::unique_ptr<File>> try_lock(const std::string& path) override;
+  /// Stands for the process that a holder of the lock started; `inherited` is not looked at.
+  Result<std::unique_ptr<File>> join_lock(const std::string& path, UniqueFd inherited) override;
 
  private:
   friend class FaultFile;
@@ -76,7 +78,7 @@ class FaultFileSystem final : public FileSystem {
     std::optional<std::uint64_t> failing;
     bool failing_on = false; // every call from `failing` on, not only that one
     Errc code = Errc::io;
-    std::set<std::string> locks;
+    std::multiset<std::string> locks; // one for each holder
 
     Result<void> count_call();
     NodePtr make_node(bool is_directory);

@@ -27,7 +27,7 @@ StoreFixture::StoreFixture(FileSystem& file_system, std::string root, store::Sto
 
 Result<void> StoreFixture::start() {
   TRY_ASSIGN(backend_, blob::make_disk_backend(file_system_, {.root = root_}));
-  TRY(backend_->sweep_uploads());
+  TRY(backend_->sweep_uploads([](std::int64_t) { return false; }));
   store_ = store::make_content_store(*backend_, clock_, ops::null_log(), metrics_, options_);
   return {};
 }

@@ -5,6 +5,7 @@
 #include "pkc/base/bytes.hpp"
 #include "pkc/base/result.hpp"
 #include "pkc/base/stream.hpp"
+#include "pkc/base/unique_handle.hpp"
 
 #include <compare>
 #include <cstdint>
@@ -42,8 +43,8 @@ class File : public ByteSink {
   virtual void begin_sync() = 0;
   /// Waits until content and size are on stable storage (fdatasync).
   virtual Result<void> sync() = 0;
-  /// What the file was when it was opened; of a file made by create() or try_lock() nothing but
-  /// zeros.
+  /// What the file was when it was opened; of a file made by create(), try_lock() or join_lock()
+  /// nothing but zeros.
   [[nodiscard]] virtual FileStat opened_stat() const = 0;
   /// The descriptor for sendfile, or -1 for a file system that has none. Stays owned by the File.
   [[nodiscard]] virtual int descriptor() const = 0;
@@ -84,6 +85,10 @@ class FileSystem {
   /// Takes an exclusive advisory lock on `path`, created when absent; held until the File is
   /// destroyed or the process ends, however it ends. Null when another holder has it.
   virtual Result<std::unique_ptr<File>> try_lock(const std::string& path) = 0;
+  /// Becomes a further holder of the lock on `path` that another process took with try_lock() and
+  /// whose descriptor was `inherited`; the lock ends with its last holder. Null when that
+  /// descriptor is not of the file that has the name now, or its lock is gone to somebody else.
+  virtual Result<std::unique_ptr<File>> join_lock(const std::string& path, UniqueFd inherited) = 0;
 };
 
 /// The machine's file system. The returned object lives as long as the program and holds no state.

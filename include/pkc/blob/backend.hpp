@@ -7,6 +7,8 @@
 #include "pkc/base/result.hpp"
 #include "pkc/base/stream.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -46,8 +48,15 @@ class Backend {
   /// Takes blob and sidecar out of sight into the quarantine with a note for the operator. The
   /// caller holds the exclusive lock of the name.
   virtual Result<void> quarantine(std::string_view name, std::string_view note) = 0;
-  /// Removes what interrupted uploads left behind; returns how many. Only before the first upload.
-  virtual Result<std::size_t> sweep_uploads() = 0;
+  /// Tells whether uploads of a process may be in progress.
+  using Uploads = std::function<bool(std::int64_t process)>;
+  /// Removes what interrupted uploads left behind, but for those of processes that are `alive`;
+  /// returns how many. At any time.
+  virtual Result<std::size_t> sweep_uploads(const Uploads& alive) = 0;
+
+  /// The descriptor that keeps other servers away, for a successor to inherit; -1 when there is
+  /// none. Stays owned by the backend.
+  [[nodiscard]] virtual int lock_descriptor() const = 0;
 };
 
 } // namespace pkc::blob

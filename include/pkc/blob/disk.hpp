@@ -3,10 +3,13 @@
 
 #include "pkc/base/file_system.hpp"
 #include "pkc/base/result.hpp"
+#include "pkc/base/unique_handle.hpp"
 #include "pkc/blob/backend.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace pkc::blob {
 
@@ -21,23 +24,34 @@ enum class Durability {
 struct DiskOptions {
   std::string root; ///< created when absent, with the directories above it
   Durability durability = Durability::full;
+  /// Whose uploads these are; no other living process with the same directory has the number.
+  std::int64_t process = 0;
+  /// The lock of the directory, inherited from a process that goes on using it for a while.
+  UniqueFd inherited_lock{};
 };
+
+/// What LockFile locks keys with, in the root: kept apart from `lock`, as on network file systems
+/// both kinds of locks are one.
+inline constexpr std::string_view kKeyLockFile = "keys.lock";
 
 /// Directory layout, version 1 (the original server's, plus quarantine and lock):
 ///
 ///   <root>/aa/bb/<name>.zst    blob; aa and bb are the first four characters of the name
 ///   <root>/aa/bb/<name>.json   sidecar
-///   <root>/tmp/<unique>.tmp    uploads in progress
+///   <root>/tmp/<process>-<number>.tmp   uploads in progress
 ///   <root>/quarantine/         <name>.<unique>.zst, .json and .txt (why) of objects that failed a
-///   check <root>/lock                held by the one process that uses the directory
+///   check
+///   <root>/lock                held by the one process that uses the directory, or by two while
+///   one hands over to the other
+///   <root>/keys.lock           its byte KeyLocks::slot_of(name) is locked over each commit
 ///
 /// Publish order, under the caller's exclusive lock: blob temp, sidecar temp, sync both, rename
 /// sidecar, rename blob, sync the directory (and, once, each directory made on the way). So a
 /// visible blob always has the sidecar of the same upload beside it, and a crash leaves at worst a
 /// sidecar without blob (a miss) or the new sidecar beside the old blob.
 ///
-/// Makes the directory ready and takes its lock. Errors: unavailable when another process holds the
-/// lock; io. `file_system` outlives the backend.
+/// Makes the directory ready and takes its lock, or joins the holders of an inherited one. Errors:
+/// unavailable when another process holds the lock; io. `file_system` outlives the backend.
 Result<std::unique_ptr<Backend>> make_disk_backend(FileSystem& file_system, DiskOptions options);
 
 } // namespace pkc::blob

@@ -231,6 +231,22 @@ class PosixFileSystem final : public FileSystem {
     if (!fd) {
       return fail_errno(errno, "open " + path);
     }
+    return lock(std::move(fd), path);
+  }
+
+  Result<std::unique_ptr<File>> join_lock(const std::string& path, UniqueFd inherited) override {
+    struct stat named{};
+    struct stat held{};
+    if (::stat(path.c_str(), &named) != 0 || ::fstat(inherited.get(), &held) != 0 ||
+        named.st_dev != held.st_dev || named.st_ino != held.st_ino) {
+      return nullptr;
+    }
+    // The lock belongs to the open file that both processes have, so this finds it held and agrees.
+    return lock(std::move(inherited), path);
+  }
+
+ private:
+  static Result<std::unique_ptr<File>> lock(UniqueFd fd, const std::string& path) {
     if (retry_interrupted([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) {
       const int error_number = errno;
       if (error_number == EWOULDBLOCK) {
@@ -241,7 +257,6 @@ class PosixFileSystem final : public FileSystem {
     return std::make_unique<PosixFile>(std::move(fd));
   }
 
- private:
   /// Some file systems give no type with the entry.
   static bool is_directory(const std::string& parent, const dirent& entry) {
     if (entry.d_type != DT_UNKNOWN) {

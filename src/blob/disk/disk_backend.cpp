@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
+#include <system_error>
 #include <unordered_set>
 #include <utility>
 
@@ -67,7 +69,8 @@ class DiskBackend final : public Backend {
   Result<std::optional<FileStat>> stat(std::string_view name) override;
   Result<std::optional<std::string>> read_sidecar(std::string_view name, ByteCount limit) override;
   Result<void> quarantine(std::string_view name, std::string_view note) override;
-  Result<std::size_t> sweep_uploads() override;
+  Result<std::size_t> sweep_uploads(const Uploads& alive) override;
+  [[nodiscard]] int lock_descriptor() const override { return lock_->descriptor(); }
 
   Result<void> publish(TempFile& blob, std::string_view name, std::string_view sidecar);
   void begin_sync(TempFile& blob) const {
@@ -139,9 +142,10 @@ std::string DiskBackend::sidecar_path(std::string_view name) const {
 }
 
 Result<TempFile> DiskBackend::make_temp() {
-  // The sweep at start emptied the directory and the lock keeps others out, so a counter is unique.
-  const std::string path =
-      temp_directory() + '/' + std::to_string(next_temp_.fetch_add(1)) + std::string(kTempSuffix);
+  // The lock keeps others out but for a process that hands over to us, whose number is another;
+  // what an earlier process of our number left was swept at the start.
+  const std::string path = temp_directory() + '/' + std::to_string(options_.process) + '-' +
+                           std::to_string(next_temp_.fetch_add(1)) + std::string(kTempSuffix);
   auto temp = TempFile::create(file_system_, path);
   if (!temp && temp.error().code == Errc::io) {
     // Somebody may have emptied the storage directory under us; one second try with the folder made
@@ -266,19 +270,41 @@ Result<void> DiskBackend::quarantine(std::string_view name, std::string_view not
   return file->write(as_bytes(note));
 }
 
-Result<std::size_t> DiskBackend::sweep_uploads() {
+/// The process that a temp file is of; nothing when its name is not one of ours.
+std::optional<std::int64_t> owner_of(std::string_view temp_name) {
+  std::int64_t process = 0;
+  const char* const end = temp_name.data() + temp_name.size();
+  const auto [rest, error] = std::from_chars(temp_name.data(), end, process);
+  const bool ours = error == std::errc{} && rest != end && *rest == '-';
+  return ours ? std::optional(process) : std::nullopt;
+}
+
+Result<std::size_t> DiskBackend::sweep_uploads(const Uploads& alive) {
   TRY_ASSIGN(const auto entries, file_system_.list(temp_directory()));
   std::size_t swept = 0;
   if (!entries) {
     return swept;
   }
   for (const DirectoryEntry& entry : *entries) {
-    if (!entry.is_directory && entry.name.ends_with(kTempSuffix)) {
+    const auto owner = owner_of(entry.name);
+    const bool in_use = owner && alive(*owner);
+    if (!entry.is_directory && entry.name.ends_with(kTempSuffix) && !in_use) {
       TRY_ASSIGN(const bool removed, file_system_.remove(temp_directory() + '/' + entry.name));
       swept += removed ? 1 : 0;
     }
   }
   return swept;
+}
+
+Result<std::unique_ptr<File>> take_lock(FileSystem& file_system, DiskOptions& options) {
+  const std::string path = options.root + "/lock";
+  if (options.inherited_lock) {
+    TRY_ASSIGN(auto joined, file_system.join_lock(path, std::move(options.inherited_lock)));
+    if (joined) {
+      return joined;
+    }
+  }
+  return file_system.try_lock(path);
 }
 
 std::string parent_of(const std::string& path) {
@@ -314,7 +340,7 @@ Result<std::unique_ptr<Backend>> make_disk_backend(FileSystem& file_system, Disk
     options.root.pop_back();
   }
   TRY(make_directories(file_system, options.root));
-  TRY_ASSIGN(auto lock, file_system.try_lock(options.root + "/lock"));
+  TRY_ASSIGN(auto lock, take_lock(file_system, options));
   if (!lock) {
     return fail(Errc::unavailable, "another polykit-cache process uses " + options.root);
   }

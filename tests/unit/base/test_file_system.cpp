@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -115,6 +116,23 @@ void check_contract(FileSystem& files, const std::string& root) {
 } // namespace
 
 TEST_SUITE("base::FileSystem") {
+  TEST_CASE("join_lock: holds on when the first holder goes, and is only for the lock's own file") {
+    const pkc::test::TempDir dir;
+    pkc::FileSystem& files = pkc::posix_file_system();
+    auto first = files.try_lock(dir / "lock").value();
+    const auto inherited = [&] { return pkc::UniqueFd(::dup(first->descriptor())); };
+
+    CHECK(files.join_lock(dir / "absent", inherited()).value() == nullptr);
+    CHECK(files.join_lock(dir / "lock", pkc::UniqueFd(::open("/dev/null", O_RDONLY))).value() ==
+          nullptr);
+    auto second = files.join_lock(dir / "lock", inherited()).value();
+    REQUIRE(second);
+    first.reset();
+    CHECK(files.try_lock(dir / "lock").value() == nullptr);
+    second.reset();
+    CHECK(files.try_lock(dir / "lock").value() != nullptr);
+  }
+
   TEST_CASE("the real file system keeps the contract") {
     const pkc::test::TempDir dir;
     check_contract(pkc::posix_file_system(), dir.path());

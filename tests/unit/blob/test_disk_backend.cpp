@@ -4,6 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
+
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -17,6 +20,16 @@ namespace {
 
 std::unique_ptr<Backend> make_backend(FaultFileSystem& disk) {
   return make_disk_backend(disk, {.root = "/cache"}).value();
+}
+
+/// Started by the process that made the first one.
+std::unique_ptr<Backend> make_successor(FaultFileSystem& disk) {
+  return make_disk_backend(disk,
+                           {.root = "/cache",
+                            .durability = pkc::blob::Durability::full,
+                            .process = 1,
+                            .inherited_lock = pkc::UniqueFd(::open("/dev/null", O_RDONLY))})
+      .value();
 }
 
 void publish(Backend& backend, std::string_view name, std::string_view content) {
@@ -100,11 +113,44 @@ TEST_SUITE("blob::disk") {
     }
     REQUIRE(disk.create("/cache/tmp/0f8fad5b-d9cb-469f-a165-70867728950e.tmp"));
     REQUIRE(disk.create("/cache/tmp/12.tmp"));
+    REQUIRE(disk.create("/cache/tmp/7-12.tmp"));
     REQUIRE(disk.create("/cache/tmp/keep"));
     const auto backend = make_backend(disk);
-    CHECK(backend->sweep_uploads().value() == 2);
+    CHECK(backend->sweep_uploads([](std::int64_t) { return false; }).value() == 3);
     CHECK(disk.files("/cache/tmp").size() == 1);
     CHECK(disk.files("/cache").contains("/cache/aa/bb/aabbccdd.zst"));
+  }
+
+  TEST_CASE("lock: a successor joins it, and everybody else is refused until both are gone") {
+    FaultFileSystem disk;
+    auto first = make_backend(disk);
+    auto second = make_successor(disk);
+    CHECK_FALSE(make_disk_backend(disk, {.root = "/cache"}));
+
+    first.reset();
+    CHECK_FALSE(make_disk_backend(disk, {.root = "/cache"}));
+    second.reset();
+    CHECK(make_disk_backend(disk, {.root = "/cache"}));
+  }
+
+  TEST_CASE("sweep: a successor spares the uploads of the living, and they are published") {
+    FaultFileSystem disk;
+    const auto first = make_backend(disk);
+    const auto theirs = first->begin_upload().value();
+    REQUIRE(theirs->write(as_bytes("theirs")));
+    const auto second = make_successor(disk);
+    REQUIRE(disk.create("/cache/tmp/3-0.tmp"));
+
+    CHECK(second->sweep_uploads([](std::int64_t process) { return process == 0; }).value() == 1);
+
+    const auto ours = second->begin_upload().value();
+    REQUIRE(ours->write(as_bytes("ours")));
+    REQUIRE(ours->publish("aabbccdd", "{}"));
+    REQUIRE(theirs->publish("aabbccee", "{}"));
+    const auto files = disk.files("/cache/aa");
+    CHECK(files.at("/cache/aa/bb/aabbccdd.zst") == "ours");
+    CHECK(files.at("/cache/aa/bb/aabbccee.zst") == "theirs");
+    CHECK(disk.files("/cache/tmp").empty());
   }
 
   TEST_CASE("read_sidecar: absent, present, over the limit") {
