@@ -108,6 +108,7 @@ http::ServerOptions server_options(const config::Settings& settings) {
           .write_timeout = settings.write_timeout,
           .transfer_rate_min = settings.min_transfer_rate,
           .idle_timeout = settings.idle_timeout,
+          .handover_quiet = http::ServerOptions{}.handover_quiet,
           .worker_idle_timeout = http::ServerOptions{}.worker_idle_timeout,
           .trusted_proxies = settings.trusted_proxies};
 }
@@ -213,7 +214,7 @@ Result<void> run(const config::Settings& settings,
              http::Server::start(server_options(settings),
                                  std::move(router),
                                  access_log(settings, log),
-                                 std::move(passed)));
+                                 {std::move(passed)}));
   log.info("listening", {{"address", server->address()}});
   log.flush();
   notifier.ready(server->address());

@@ -89,6 +89,7 @@ class Connection {
   std::optional<SteadyTime> head_deadline; ///< set while part of a head has come
   SteadyTime linger_deadline;
   std::atomic<Phase> phase = Phase::reading_head; ///< written by the owner
+  std::atomic<bool> answered = false;             ///< it has had an answer; written by the owner
   bool turned_away = false;                       ///< it has got its 503 and is in nobody's way
   bool counted = false;                           ///< it is one of its peer's in ClientCounts
   std::size_t slot = 0;                           ///< place in the ConnectionTable

@@ -56,10 +56,13 @@ void ConnectionTable::expire_due(SteadyTime now) {
   }
 }
 
-void ConnectionTable::expire_waiting() {
+void ConnectionTable::expire_waiting(SteadyTime now, const Patience& patience) {
   const auto connections = connections_.lock();
   for (const auto& connection : *connections) {
-    if (connection->phase.load(std::memory_order_relaxed) == Phase::reading_head &&
+    const SteadyTime until = connection->answered.load(std::memory_order_relaxed)
+                                 ? patience.next_request
+                                 : patience.first_request;
+    if (now >= until && connection->phase.load(std::memory_order_relaxed) == Phase::reading_head &&
         connection->expire_if_due(SteadyTime::max())) {
       wake(*connection);
     }

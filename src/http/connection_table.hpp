@@ -29,8 +29,13 @@ class ConnectionTable {
   /// Wakes every parked connection whose deadline is not after `now`, for its worker to see that it
   /// has expired.
   void expire_due(SteadyTime now);
-  /// Wakes every parked connection that waits for a request.
-  void expire_waiting();
+  /// How long a server that stops waits for requests on the connections it has.
+  struct Patience {
+    SteadyTime first_request; ///< where none has been answered yet
+    SteadyTime next_request;
+  };
+  /// As expire_due(), for the connections that have waited for a request longer than `patience`.
+  void expire_waiting(SteadyTime now, const Patience& patience);
   /// Shuts every socket down; returns how many connections were being served.
   std::size_t cut_off();
   /// Blocks until no connection is left; false when `deadline` came first.

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <exception>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -26,6 +27,8 @@ constexpr std::chrono::hours kGraceMax{24}; ///< keeps sums of times far from ov
 constexpr milliseconds kLingerIdle{5'000};
 constexpr milliseconds kLingerTotal{30'000};
 constexpr milliseconds kLingerStopping{250}; ///< instead of kLingerIdle
+/// As ServerOptions::handover_quiet, for a stop, whose end somebody waits for.
+constexpr milliseconds kStopQuiet{100};
 constexpr int kLingerReadsInARow = 16;
 
 /// Being out of descriptors is told once in a while, not for every client.
@@ -97,7 +100,7 @@ Result<void> Engine::launch() {
   if (workers_->size() == 0) {
     return fail(Errc::io, "cannot start a thread for the HTTP server");
   }
-  return poller_.add(listener_.socket.get(), &listener_);
+  return site_.options.accepts_at_start ? begin_accepting() : Result<void>{};
 }
 
 Result<std::unique_ptr<Server>> Engine::start(Parts parts,
@@ -258,7 +261,18 @@ Next Engine::advance_lingering(Connection& connection, bool expired) const {
 
 // ---- accepting ----------------------------------------------------------------------------------
 
+Result<void> Engine::begin_accepting() {
+  return poller_.add(listener_.socket.get(), &listener_);
+}
+
 void Engine::accept_connections() {
+  ++accepting_;
+  accept_pending();
+  --accepting_;
+  accepting_.notify_all();
+}
+
+void Engine::accept_pending() {
   for (int accepted = 0; accepted < kAcceptsInARow; ++accepted) {
     if (site_.stopping) {
       return; // whoever shares the listener gets the rest; it stays disarmed
@@ -425,7 +439,7 @@ void Engine::keep_house(const std::stop_token& stop) {
 void Engine::sweep() {
   table_.expire_due(site_.clock.steady_now());
   if (site_.stopping) {
-    table_.expire_waiting();
+    table_.expire_waiting(site_.clock.steady_now(), patience_);
   }
   workers_->reap();
   if (accepting_paused_) {
@@ -435,18 +449,47 @@ void Engine::sweep() {
 
 // ---- stopping -----------------------------------------------------------------------------------
 
+SocketOwnership Engine::ownership() const {
+  return {.shared = listener_.shared,
+          .file = listener_.file ? std::optional(listener_.file->id()) : std::nullopt};
+}
+
 bool Engine::stop(milliseconds grace) {
-  std::call_once(stop_once_, [&] { stopped_cleanly_ = shut_down(grace); });
+  std::call_once(stop_once_, [&] {
+    stopped_cleanly_ =
+        shut_down({.grace = grace, .first_request = kStopQuiet, .next_request = kStopQuiet});
+  });
   return stopped_cleanly_;
 }
 
-bool Engine::shut_down(milliseconds grace) {
-  const SteadyTime deadline = site_.clock.steady_now() + std::min<milliseconds>(grace, kGraceMax);
+bool Engine::hand_over(milliseconds grace) {
+  std::call_once(stop_once_, [&] {
+    listener_.shared = true;
+    if (listener_.file) {
+      listener_.file->give_up();
+    }
+    stopped_cleanly_ = shut_down({.grace = grace,
+                                  .first_request = site_.options.head_timeout,
+                                  .next_request = site_.options.handover_quiet});
+  });
+  return stopped_cleanly_;
+}
+
+bool Engine::shut_down(Drain drain) {
+  drain.grace = std::min<milliseconds>(drain.grace, kGraceMax);
+  const SteadyTime now = site_.clock.steady_now();
+  const SteadyTime deadline = now + drain.grace;
+  patience_ = {.first_request = now + std::min(drain.first_request, drain.grace),
+               .next_request = now + std::min(drain.next_request, drain.grace)};
   site_.stopping = true;
   listener_.file.reset(); // a successor may take the name while we drain
   if (!listener_.shared) {
     // The descriptor stays open until no worker can be in accept() with it.
     static_cast<void>(::shutdown(listener_.socket.get(), SHUT_RDWR));
+  }
+  // Who has just been accepted is waited for like all others.
+  for (int accepting = accepting_; accepting != 0; accepting = accepting_) {
+    accepting_.wait(accepting);
   }
   call_housekeeper();
   std::size_t cut_off = 0;

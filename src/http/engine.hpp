@@ -61,7 +61,11 @@ class Engine final : public Server {
   [[nodiscard]] std::uint16_t port() const override { return listener_.port; }
   [[nodiscard]] const std::string& address() const override { return listener_.address; }
   [[nodiscard]] ServerLoad load() const override { return {table_.size(), workers_->size()}; }
+  [[nodiscard]] int listening_descriptor() const override { return listener_.socket.get(); }
+  [[nodiscard]] SocketOwnership ownership() const override;
+  Result<void> begin_accepting() override;
   bool stop(std::chrono::milliseconds grace) override;
+  bool hand_over(std::chrono::milliseconds grace) override;
 
  private:
   Engine(Parts parts, ServerOptions options, Router router, AccessLog access_log);
@@ -79,6 +83,7 @@ class Engine final : public Server {
   void remove(Connection& connection);
 
   void accept_connections();
+  void accept_pending();
   void admit(UniqueFd fd, std::string peer);
   bool count_client(Connection& connection);
   void turn_away(std::unique_ptr<Connection> connection);
@@ -90,7 +95,13 @@ class Engine final : public Server {
   void keep_house(const std::stop_token& stop);
   void sweep();
   void call_housekeeper();
-  bool shut_down(std::chrono::milliseconds grace);
+  /// Durations from the stop on.
+  struct Drain {
+    std::chrono::milliseconds grace;
+    std::chrono::milliseconds first_request;
+    std::chrono::milliseconds next_request;
+  };
+  bool shut_down(Drain drain);
 
   Site site_;
   Listener listener_;
@@ -99,6 +110,7 @@ class Engine final : public Server {
   ClientCounts clients_;
   std::atomic<std::size_t> turned_away_ = 0; ///< connections that do not count for the limit
   std::atomic<bool> accepting_paused_ = false;
+  std::atomic<int> accepting_ = 0;       ///< workers that may be between accept() and the table
   std::atomic<SteadyTime> pause_logged_; ///< when the operator was last told
   std::atomic<bool> quitting_ = false;   ///< workers return
 
@@ -108,6 +120,7 @@ class Engine final : public Server {
 
   std::once_flag stop_once_;
   bool stopped_cleanly_ = false;
+  ConnectionTable::Patience patience_; ///< set before site_.stopping
 
   std::unique_ptr<WorkerPool> workers_; ///< after everything that its threads use
   std::jthread housekeeper_;

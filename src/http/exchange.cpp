@@ -213,6 +213,7 @@ Next Exchange::serve(Connection& connection) {
                                              .keep_alive = keep,
                                              .write_timeout = site_.options.write_timeout,
                                              .rate_min = site_.options.transfer_rate_min});
+  connection.answered.store(true, std::memory_order_relaxed);
   if (site_.access_log) {
     const auto duration =
         std::chrono::duration_cast<std::chrono::microseconds>(site_.clock.steady_now() - started);

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <memory>
 #include <string_view>
 #include <utility>
 
@@ -68,7 +69,8 @@ Result<std::string> tcp_address(int socket) {
   return (is_v6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
 }
 
-Result<Listener> describe_passed(UniqueFd socket) {
+Result<Listener> describe_passed(PassedSocket passed) {
+  UniqueFd& socket = passed.socket;
   TRY_ASSIGN(const int type, socket_option(socket.get(), SO_TYPE));
   TRY_ASSIGN(const int listens, socket_option(socket.get(), SO_ACCEPTCONN));
   TRY_ASSIGN(const int family, socket_option(socket.get(), SO_DOMAIN));
@@ -78,6 +80,10 @@ Result<Listener> describe_passed(UniqueFd socket) {
   Listener listener;
   if (family == AF_UNIX) {
     TRY_ASSIGN(listener.address, unix_address(socket.get()));
+    if (passed.ownership.file) {
+      listener.file = std::make_unique<SocketFile>(listener.address.substr(kUnixPrefix.size()),
+                                                   *passed.ownership.file);
+    }
   } else if (family == AF_INET || family == AF_INET6) {
     TRY_ASSIGN(listener.address, tcp_address(socket.get()));
     TRY_ASSIGN(listener.port, local_port(socket.get()));
@@ -90,7 +96,7 @@ Result<Listener> describe_passed(UniqueFd socket) {
     return fail_errno(errno, "fcntl");
   }
   listener.socket = std::move(socket);
-  listener.shared = true;
+  listener.shared = passed.ownership.shared;
   return listener;
 }
 
@@ -164,8 +170,8 @@ Result<Listener> open_listener(const std::string& host, std::uint16_t port, mode
                   .shared = false};
 }
 
-Result<Listener> adopt_listener(UniqueFd socket) {
-  auto listener = describe_passed(std::move(socket));
+Result<Listener> adopt_listener(PassedSocket passed) {
+  auto listener = describe_passed(std::move(passed));
   if (!listener) {
     Error error = std::move(listener).error().prefixed("cannot listen on the passed socket");
     error.code = Errc::invalid_argument;

@@ -5,6 +5,7 @@
 
 #include "pkc/base/result.hpp"
 #include "pkc/base/unique_handle.hpp"
+#include "pkc/http/server.hpp"
 
 #include <sys/types.h>
 
@@ -34,7 +35,7 @@ Result<Listener> open_listener(const std::string& host, std::uint16_t port, mode
 
 /// Takes over a socket that listens already, from whoever started us. Errors: invalid_argument when
 /// it is not a listening stream socket of TCP or Unix.
-Result<Listener> adopt_listener(UniqueFd socket);
+Result<Listener> adopt_listener(PassedSocket passed);
 
 /// A non-blocking listening socket on `host` (an address, an IPv6 literal with or without brackets,
 /// or a name) and `port`, 0 for any. Resolving a name may block. Errors: invalid_argument when

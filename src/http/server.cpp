@@ -10,15 +10,15 @@ namespace pkc::http {
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options,
                                               Router router,
                                               AccessLog access_log,
-                                              UniqueFd passed) {
+                                              PassedSocket passed) {
   if (options.workers_max == 0 || options.connections_max == 0 || options.uploads_max == 0 ||
       options.head_size_max == 0) {
     return fail(Errc::invalid_argument, "a limit of the HTTP server is 0");
   }
   TRY_ASSIGN(TrustedProxies proxies, TrustedProxies::parse(options.trusted_proxies));
   TRY_ASSIGN(Listener listener,
-             passed ? adopt_listener(std::move(passed))
-                    : open_listener(options.bind, options.port, options.socket_mode));
+             passed.socket ? adopt_listener(std::move(passed))
+                           : open_listener(options.bind, options.port, options.socket_mode));
   TRY_ASSIGN(Poller poller, Poller::make());
   return Engine::start({std::move(listener), std::move(poller), std::move(proxies)},
                        std::move(options),

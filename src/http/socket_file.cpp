@@ -95,6 +95,10 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
   return {};
 }
 
+SocketFileId id_of(const struct stat& status) {
+  return {.device = status.st_dev, .inode = status.st_ino};
+}
+
 /// From bind() to listen() the kernel refuses clients, so nobody connects before the mode is right.
 Result<FileListener> bind_file(const std::string& path, const sockaddr_un& address, mode_t mode) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -109,7 +113,7 @@ Result<FileListener> bind_file(const std::string& path, const sockaddr_un& addre
     return fail_errno(errno, "stat");
   }
   FileListener made{.socket = std::move(socket),
-                    .file = std::make_unique<SocketFile>(path, status.st_dev, status.st_ino)};
+                    .file = std::make_unique<SocketFile>(path, id_of(status))};
   if (::chmod(path.c_str(), mode) != 0) {
     return fail_errno(errno, "chmod");
   }
@@ -122,10 +126,13 @@ Result<FileListener> bind_file(const std::string& path, const sockaddr_un& addre
 } // namespace
 
 SocketFile::~SocketFile() {
+  if (!ours_) {
+    return;
+  }
   // Held or not, the inode decides; the lock only keeps a new server from coming in between.
   const auto lock = lock_directory(path_);
   struct stat status{};
-  if (::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_) {
+  if (::lstat(path_.c_str(), &status) == 0 && id_of(status) == id_) {
     static_cast<void>(::unlink(path_.c_str())); // what stays is replaced at the next start
   }
 }

@@ -3,6 +3,7 @@
 
 #include "pkc/base/result.hpp"
 #include "pkc/base/unique_handle.hpp"
+#include "pkc/http/server.hpp"
 
 #include <sys/types.h>
 
@@ -16,19 +17,21 @@ namespace pkc::http {
 /// listen_on_file() replaces it.
 class SocketFile {
  public:
-  /// `device` and `inode` tell our file from another of that name.
-  SocketFile(std::string path, dev_t device, ino_t inode)
-      : path_(std::move(path)), device_(device), inode_(inode) {}
+  SocketFile(std::string path, SocketFileId id) : path_(std::move(path)), id_(id) {}
   SocketFile(const SocketFile&) = delete;
   SocketFile& operator=(const SocketFile&) = delete;
   SocketFile(SocketFile&&) = delete;
   SocketFile& operator=(SocketFile&&) = delete;
   ~SocketFile();
 
+  [[nodiscard]] SocketFileId id() const { return id_; }
+  /// Leaves it to another process to remove the file.
+  void give_up() { ours_ = false; }
+
  private:
   const std::string path_;
-  const dev_t device_;
-  const ino_t inode_;
+  const SocketFileId id_;
+  bool ours_ = true;
 };
 
 /// A listening Unix socket and its file. The file goes first: while the socket is open nobody else

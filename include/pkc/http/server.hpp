@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,9 +39,11 @@ struct ServerOptions {
       1 * kKiB; ///< bytes per second, on average over at least the timeout of
   ///< body or answer; only time waited for the client counts; 0: any
   std::chrono::milliseconds idle_timeout{75'000};        ///< between requests
+  std::chrono::milliseconds handover_quiet{3'000};       ///< as idle_timeout, after hand_over()
   std::chrono::milliseconds worker_idle_timeout{30'000}; ///< then a worker above workers_min ends
   std::vector<std::string>
       trusted_proxies; ///< numeric addresses, CIDR blocks or "unix", whose X-Forwarded-For counts
+  bool accepts_at_start = true; ///< else begin_accepting() does
 };
 
 /// One finished request, for the access log. Views live during the call. A refused head has a
@@ -70,6 +73,27 @@ struct ServerLoad {
   std::size_t workers = 0;
 };
 
+/// Tells the file of a Unix socket from another of that name.
+struct SocketFileId {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  friend bool operator==(const SocketFileId&, const SocketFileId&) = default;
+};
+
+/// To whom a listening socket belongs.
+struct SocketOwnership {
+  /// Somebody goes on with it when this server has stopped: clients that come then wait in its
+  /// queue for the next server. Otherwise they are refused.
+  bool shared = true;
+  std::optional<SocketFileId> file; ///< of a Unix socket, if this server has to remove it
+};
+
+/// A listening socket that somebody else opened.
+struct PassedSocket {
+  UniqueFd socket; ///< may be none
+  SocketOwnership ownership{};
+};
+
 /// The HTTP server. Thread-safe. Destruction stops it, without grace.
 ///
 /// A connection that waits for a request costs no thread: only a complete head takes a worker,
@@ -83,12 +107,14 @@ class Server {
   /// invalid_argument for an unusable address or trusted proxy.
   ///
   /// An open `passed` socket is listened on instead: TCP or Unix, a listening stream socket, else
-  /// invalid_argument. Who passed it may share it: clients that come after a stop wait in its queue
-  /// for the next server, and its file stays.
+  /// invalid_argument.
   static Result<std::unique_ptr<Server>> start(ServerOptions options,
                                                Router router,
                                                AccessLog access_log,
-                                               UniqueFd passed = {});
+                                               PassedSocket passed = {});
+
+  /// Begins to accept, when options.accepts_at_start was false; to be called once. Errors: io.
+  virtual Result<void> begin_accepting() = 0;
 
   /// The port that is listened on; 0 for a Unix socket.
   [[nodiscard]] virtual std::uint16_t port() const = 0;
@@ -98,12 +124,24 @@ class Server {
 
   [[nodiscard]] virtual ServerLoad load() const = 0;
 
-  /// Stops accepting, removes a Unix socket's file, closes idle connections, waits for requests in
-  /// flight up to `grace`, then cuts them off: their socket is shut down, so that every wait for
-  /// the client ends at once. Waits for handlers to return, as nothing can end those from outside.
-  /// Returns true when no request had to be cut off. Blocks; idempotent; not to be called by a
-  /// handler.
+  /// The listening socket, for another process to inherit. Stays owned by the server.
+  [[nodiscard]] virtual int listening_descriptor() const = 0;
+  /// What that process has to know of it.
+  [[nodiscard]] virtual SocketOwnership ownership() const = 0;
+
+  /// Stops accepting, removes a Unix socket's file, closes idle connections once they have been
+  /// quiet for a moment (a request may be on its way), waits for requests in flight up to `grace`,
+  /// then cuts them off: their socket is shut down, so that every wait for the client ends at once.
+  /// Waits for handlers to return, as nothing can end those from outside. Returns true when no
+  /// request had to be cut off. Blocks; not to be called by a handler. The first of all calls of
+  /// stop() and hand_over() decides; the others wait for it and return the same.
   virtual bool stop(std::chrono::milliseconds grace) = 0;
+
+  /// As stop(), when another process listens on the same socket by now: the socket goes on
+  /// listening, its file stays, and no client is to notice. So a connection may bring its first
+  /// request as late as ever (but within `grace`), and an idle one has handover_quiet to bring a
+  /// next one, whose answer tells the client to close.
+  virtual bool hand_over(std::chrono::milliseconds grace) = 0;
 };
 
 } // namespace pkc::http

@@ -37,7 +37,7 @@ TEST_SUITE("http::adopt_listener") {
     ServerOptions options;
     options.bind = "not an address";
 
-    const auto server = Server::start(options, hello_router(), {}, passed_copy(listener->get()));
+    const auto server = Server::start(options, hello_router(), {}, {passed_copy(listener->get())});
 
     REQUIRE(server.has_value());
     CHECK((*server)->port() == port);
@@ -48,14 +48,14 @@ TEST_SUITE("http::adopt_listener") {
   TEST_CASE("stop: clients that come after it are served by the next server on the socket") {
     const auto listener = listen_on("127.0.0.1", 0);
     REQUIRE(listener.has_value());
-    const auto first = Server::start({}, hello_router(), {}, passed_copy(listener->get()));
+    const auto first = Server::start({}, hello_router(), {}, {passed_copy(listener->get())});
     REQUIRE(first.has_value());
     CHECK(Client((*first)->port()).request(kHello).status == 200);
     CHECK((*first)->stop(kPatience));
     Client waiting((*first)->port());
     REQUIRE(waiting.send(kHello));
 
-    const auto second = Server::start({}, hello_router(), {}, passed_copy(listener->get()));
+    const auto second = Server::start({}, hello_router(), {}, {passed_copy(listener->get())});
 
     REQUIRE(second.has_value());
     CHECK(waiting.read().body == "hello");
@@ -65,7 +65,7 @@ TEST_SUITE("http::adopt_listener") {
     const pkc::test::TempDir directory;
     const auto made = listen_on_file(directory / "s", 0660);
     REQUIRE(made.has_value());
-    const auto server = Server::start({}, hello_router(), {}, passed_copy(made->socket.get()));
+    const auto server = Server::start({}, hello_router(), {}, {passed_copy(made->socket.get())});
     REQUIRE(server.has_value());
     CHECK((*server)->address() == "unix:" + directory / "s");
     CHECK(Client(directory / "s").request(kHello).body == "hello");
@@ -80,7 +80,7 @@ TEST_SUITE("http::adopt_listener") {
                           UniqueFd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)),
                           UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC))};
     for (UniqueFd& socket : sockets) {
-      const auto server = Server::start({}, hello_router(), {}, std::move(socket));
+      const auto server = Server::start({}, hello_router(), {}, {std::move(socket)});
 
       REQUIRE_FALSE(server.has_value());
       CHECK(server.error().code == Errc::invalid_argument);
