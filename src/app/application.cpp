@@ -1,7 +1,10 @@
 #include "pkc/app/application.hpp"
 
 #include "activation.hpp"
+#include "handover.hpp"
+#include "lifecycle.hpp"
 #include "notifier.hpp"
+#include "program.hpp"
 #include "signals.hpp"
 
 #include "pkc/base/clock.hpp"
@@ -17,14 +20,13 @@
 #include "pkc/store/content_store.hpp"
 #include "pkc/version.hpp"
 
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
 #include <cstdlib>
-#include <thread>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace pkc::app {
@@ -110,7 +112,8 @@ http::ServerOptions server_options(const config::Settings& settings) {
           .idle_timeout = settings.idle_timeout,
           .handover_quiet = http::ServerOptions{}.handover_quiet,
           .worker_idle_timeout = http::ServerOptions{}.worker_idle_timeout,
-          .trusted_proxies = settings.trusted_proxies};
+          .trusted_proxies = settings.trusted_proxies,
+          .accepts_at_start = false};
 }
 
 /// An exception in a handler or a machine out of descriptors is for the operator to act on; an
@@ -156,51 +159,45 @@ void raise_descriptor_limit(ops::Log& log) {
   }
 }
 
-/// Blocks until the server has stopped after the first signal.
-Result<void> run_until_signal(http::Server& server,
-                              Signals& signals,
-                              std::chrono::milliseconds grace,
-                              Notifier& notifier,
-                              ops::Log& log) {
-  TRY(signals.wait(-1));
-  notifier.stopping();
-  log.info("shutting down", {{"grace", format_duration(grace)}});
-  const UniqueFd stopped(::eventfd(0, EFD_CLOEXEC));
-  if (!stopped) {
-    return fail_errno(errno, "eventfd");
+/// What the process was started with, apart from its settings.
+struct Start {
+  Result<Program> program;
+  Signals signals;
+  std::optional<Inheritance> inheritance;
+  UniqueFd passed; ///< a listening socket
+};
+
+/// Before there is any thread.
+Result<Start> begin() {
+  auto program = Program::capture();
+  TRY_ASSIGN(Signals signals, Signals::make());
+  TRY_ASSIGN(auto inheritance, take_inheritance());
+  TRY_ASSIGN(UniqueFd passed, take_passed_socket());
+  if (inheritance && !passed) {
+    return fail(Errc::invalid_argument, "the predecessor passed no socket");
   }
-  const std::jthread stopper([&] {
-    if (!server.stop(grace)) {
-      log.warn("requests in flight were cut off after the grace period");
-    }
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(stopped.get(), &one, sizeof one);
-  });
-  TRY_ASSIGN(const int second, signals.wait(stopped.get()));
-  if (second != 0) {
-    // At once is at once: what is half uploaded is swept at the next start.
-    log.warn("stopped by a second signal");
-    log.flush();
-    std::_Exit(EXIT_SUCCESS);
-  }
-  return {};
+  return Start{.program = std::move(program),
+               .signals = std::move(signals),
+               .inheritance = std::move(inheritance),
+               .passed = std::move(passed)};
 }
 
-Result<void> run(const config::Settings& settings,
-                 Signals& signals,
-                 UniqueFd passed,
-                 Notifier& notifier,
-                 ops::Log& log) {
-  if (passed) {
+http::PassedSocket passed_socket(Start& start, ops::Log& log) {
+  if (start.passed && !start.inheritance) {
     log.info("listening on the socket that the service manager passed, not on --bind");
   }
+  return {.socket = std::move(start.passed),
+          .ownership = start.inheritance ? start.inheritance->ownership : http::SocketOwnership{}};
+}
+
+Result<void> run(const config::Settings& settings, Start start, Notifier& notifier, ops::Log& log) {
   ops::Metrics metrics;
-  TRY_ASSIGN(const auto backend,
-             blob::make_disk_backend(posix_file_system(), disk_options(settings)));
-  TRY_ASSIGN(const std::size_t swept, backend->sweep_uploads([](std::int64_t) { return false; }));
-  if (swept > 0) {
-    log.info("removed interrupted uploads", {{"count", swept}});
+  blob::DiskOptions disk = disk_options(settings);
+  if (start.inheritance) {
+    disk.inherited_lock = std::move(start.inheritance->lock);
   }
+  TRY_ASSIGN(const auto backend, blob::make_disk_backend(posix_file_system(), std::move(disk)));
+  TRY(sweep_uploads(*backend, start.inheritance ? Others::before_us : Others::none, log));
   TRY_ASSIGN(locks::LockFile key_lock_file,
              locks::LockFile::open(settings.storage_dir + '/' + std::string(blob::kKeyLockFile)));
   locks::KeyLocks key_locks(&key_lock_file);
@@ -210,32 +207,32 @@ Result<void> run(const config::Settings& settings,
   protocols::mount_polykit(router, *store, log, metrics, polykit_options(settings));
   protocols::mount_admin(router, metrics);
 
+  http::PassedSocket passed = passed_socket(start, log);
   TRY_ASSIGN(const auto server,
              http::Server::start(server_options(settings),
                                  std::move(router),
                                  access_log(settings, log),
-                                 {std::move(passed)}));
-  log.info("listening", {{"address", server->address()}});
-  log.flush();
-  notifier.ready(server->address());
-  TRY_ASSIGN(const std::jthread watchdog, notifier.watch());
-  return run_until_signal(*server, signals, settings.shutdown_grace, notifier, log);
+                                 std::move(passed)));
+  Lifecycle lifecycle({.server = *server,
+                       .backend = *backend,
+                       .signals = start.signals,
+                       .notifier = notifier,
+                       .log = log,
+                       .clock = system_clock(),
+                       .program = start.program},
+                      {.grace = settings.shutdown_grace},
+                      std::move(start.inheritance));
+  return lifecycle.run();
 }
 
 } // namespace
 
 int run_server(const config::Settings& settings) {
-  // Before the log, which has a thread of its own.
-  auto signals = Signals::make();
-  auto passed = take_passed_socket();
+  auto start = begin();
   NotifyOptions notify_options = take_notify_options();
-  const auto log = ops::make_stdout_log(to_ops(settings.log_level));
-  if (!signals) {
-    log->error("cannot start", {{"reason", signals.error().message}});
-    return EXIT_FAILURE;
-  }
-  if (!passed) {
-    log->error("cannot start", {{"reason", passed.error().message}});
+  const auto log = ops::make_stdout_log(to_ops(settings.log_level)); // has a thread
+  if (!start) {
+    log->error("cannot start", {{"reason", start.error().message}});
     return EXIT_FAILURE;
   }
   log->info("starting",
@@ -244,7 +241,7 @@ int run_server(const config::Settings& settings) {
              {"max_size", format_byte_count(settings.max_size)}});
   raise_descriptor_limit(*log);
   Notifier notifier(std::move(notify_options), *log);
-  if (const auto ran = run(settings, *signals, *std::move(passed), notifier, *log); !ran) {
+  if (const auto ran = run(settings, *std::move(start), notifier, *log); !ran) {
     log->error("cannot start", {{"reason", ran.error().message}});
     return EXIT_FAILURE;
   }

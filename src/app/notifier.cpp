@@ -50,6 +50,10 @@ void Notifier::stopping() {
   tell("STOPPING=1\nSTATUS=finishing the requests in flight");
 }
 
+Result<void> Notifier::handed_over_to(pid_t process) const {
+  return options_.socket.empty() ? Result<void>{} : send("MAINPID=" + std::to_string(process));
+}
+
 Result<std::jthread> Notifier::watch() {
   if (options_.socket.empty() || options_.watchdog.count() == 0) {
     return std::jthread();

@@ -5,10 +5,13 @@
 #include "pkc/base/unique_handle.hpp"
 #include "pkc/ops/log.hpp"
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 namespace pkc::app {
 
@@ -30,11 +33,15 @@ class Notifier {
   /// `log` outlives it.
   Notifier(NotifyOptions options, ops::Log& log) : options_(std::move(options)), log_(log) {}
 
-  /// The start is done; `address` is what is listened on. From now on the manager
-  /// expects signs of life, if it wants any: see watch().
+  /// The start is done; `address` is what is listened on. From now on the manager expects signs of
+  /// life, if it wants any: see watch().
   void ready(std::string_view address);
   /// The end has begun.
   void stopping();
+  /// From now on another process is the service; the manager listens to it and no more to us. To be
+  /// called without a thread of watch(). Errors: invalid_argument and io, when the manager does not
+  /// know: it would take our end for the end of the service.
+  [[nodiscard]] Result<void> handed_over_to(pid_t process) const;
 
   /// Tells the manager twice in each of its watchdog's periods that the process runs; a worker
   /// that hangs does not end them. The thread ends with the value, which this outlives; without a

@@ -1,0 +1,94 @@
+// Lifecycle: what a server that is ready does until its end, signal by signal.
+#pragma once
+
+#include "handover.hpp"
+#include "notifier.hpp"
+#include "program.hpp"
+#include "signals.hpp"
+
+#include "pkc/base/clock.hpp"
+#include "pkc/base/result.hpp"
+#include "pkc/base/unique_handle.hpp"
+#include "pkc/blob/backend.hpp"
+#include "pkc/http/server.hpp"
+#include "pkc/ops/log.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <thread>
+
+namespace pkc::app {
+
+/// What a Lifecycle acts on; all of it outlives it.
+struct Service {
+  http::Server& server; ///< does not accept yet
+  blob::Backend& backend;
+  Signals& signals;
+  Notifier& notifier;
+  ops::Log& log;
+  const Clock& clock;
+  const Result<Program>& program; ///< an error says why there can be no successor
+};
+
+struct LifecycleOptions {
+  std::chrono::milliseconds grace{};                    ///< for requests in flight at the end
+  std::chrono::milliseconds successor_patience{60'000}; ///< until it could serve
+};
+
+/// The life of a server, told by its signals:
+///
+///     predecessor, if any ──lets us──► accepting ──SIGTERM, SIGINT──────────────────► stopping
+///                                       ▲     │                                       ▲
+///                      gives up or dies │     │ SIGUSR2                 SIGTERM: it is │
+///                                       │     ▼                             given up  │
+///                                      with a successor ─────────────────────────────┘
+///                                             │ it is ready
+///                                             ▼
+///                                      handing over: the successor accepts, we finish
+///
+/// One thread.
+class Lifecycle {
+ public:
+  Lifecycle(Service service, LifecycleOptions options, std::optional<Inheritance> inheritance)
+      : service_(service), options_(options), inheritance_(std::move(inheritance)) {}
+
+  /// Runs until the server has stopped. Errors: unavailable when a signal came before the
+  /// predecessor let us accept; io.
+  Result<void> run();
+
+ private:
+  enum class End : std::uint8_t {
+    stop,
+    hand_over,
+  };
+
+  Result<void> succeed();
+  Result<End> serve();
+  Result<void> finish(End end);
+  void start_successor();
+  bool let_successor_accept();
+  void give_up_successor(std::string_view reason);
+  void watch();
+  void forget_predecessor();
+  [[nodiscard]] std::optional<std::chrono::milliseconds> successor_time_left() const;
+
+  Service service_;
+  const LifecycleOptions options_;
+  std::optional<Inheritance> inheritance_; ///< as long as the predecessor lives
+  std::unique_ptr<Successor> successor_;   ///< that is not ready yet
+  SteadyTime successor_deadline_;
+  std::jthread watchdog_;
+};
+
+/// Removes what interrupted uploads left, but not what processes that live have in progress, when
+/// there may be `others` than this one.
+enum class Others : std::uint8_t {
+  none,
+  before_us,    ///< a predecessor, and we have no upload yet
+  and_ourselves ///< we may have uploads too
+};
+Result<void> sweep_uploads(blob::Backend& backend, Others others, ops::Log& log);
+
+} // namespace pkc::app
