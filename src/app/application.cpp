@@ -1,6 +1,7 @@
 #include "pkc/app/application.hpp"
 
 #include "activation.hpp"
+#include "descriptor_limit.hpp"
 #include "handover.hpp"
 #include "lifecycle.hpp"
 #include "notifier.hpp"
@@ -20,11 +21,12 @@
 #include "pkc/store/content_store.hpp"
 #include "pkc/version.hpp"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -146,17 +148,19 @@ http::AccessLog access_log(const config::Settings& settings, ops::Log& log) {
   };
 }
 
-/// A connection is a descriptor, so the soft limit of 1024 that most systems start with is raised
-/// to the hard one.
-void raise_descriptor_limit(ops::Log& log) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    return;
+/// The settings, less what the limit of open files does not allow.
+config::Settings fit_to_descriptors(config::Settings settings, ops::Log& log) {
+  const std::uint64_t descriptors =
+      raise_descriptor_limit(log).value_or(std::numeric_limits<std::uint64_t>::max());
+  settings.open_files_max = std::min<std::uint64_t>(settings.open_files_max, descriptors / 4);
+  const std::size_t fitting = connections_that_fit(
+      descriptors - settings.open_files_max, settings.workers_max, settings.max_connections);
+  if (fitting < settings.max_connections) {
+    log.warn("max-connections is lowered to what the limit of open files allows",
+             {{"max_connections", fitting}, {"open_files", descriptors}});
+    settings.max_connections = fitting;
   }
-  limit.rlim_cur = limit.rlim_max;
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    log.warn("the limit of open files could not be raised", {{"errno", errno}});
-  }
+  return settings;
 }
 
 /// What the process was started with, apart from its settings.
@@ -239,9 +243,9 @@ int run_server(const config::Settings& settings) {
             {{"version", kVersion},
              {"storage_dir", settings.storage_dir},
              {"max_size", format_byte_count(settings.max_size)}});
-  raise_descriptor_limit(*log);
   Notifier notifier(std::move(notify_options), *log);
-  if (const auto ran = run(settings, *std::move(start), notifier, *log); !ran) {
+  const config::Settings fitting = fit_to_descriptors(settings, *log);
+  if (const auto ran = run(fitting, *std::move(start), notifier, *log); !ran) {
     log->error("cannot start", {{"reason", ran.error().message}});
     return EXIT_FAILURE;
   }

@@ -21,7 +21,9 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kAcceptsInARow = 64;
-/// Connections beyond connections_max that may wait for their 503 to be read.
+/// Connections beyond connections_max that may wait for their 503 to be read: a quarter of those
+/// within it, but not fewer or more than this. Each costs a descriptor.
+constexpr std::size_t kTurnedAwayMin = 8;
 constexpr std::size_t kTurnedAwayMax = 256;
 constexpr std::chrono::hours kGraceMax{24}; ///< keeps sums of times far from overflow
 constexpr milliseconds kLingerIdle{5'000};
@@ -351,7 +353,9 @@ void Engine::turn_away(std::unique_ptr<Connection> connection) {
     record.client_address = connection->peer;
     site_.access_log(record);
   }
-  if (!sent || turned_away_ >= kTurnedAwayMax) {
+  const std::size_t lingering_max =
+      std::clamp(site_.options.connections_max / 4, kTurnedAwayMin, kTurnedAwayMax);
+  if (!sent || turned_away_ >= lingering_max) {
     return;
   }
   ++turned_away_;

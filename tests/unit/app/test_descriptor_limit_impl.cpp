@@ -1,0 +1,46 @@
+#include "descriptor_limit.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+
+using pkc::app::connections_that_fit;
+
+namespace {
+
+struct Row {
+  std::uint64_t descriptors;
+  std::size_t workers;
+  std::size_t wanted;
+  std::size_t fitting;
+};
+
+} // namespace
+
+TEST_CASE(
+    "connections_that_fit: leaves room for what workers open, and is what is wanted at most") {
+  for (const Row& row : {Row{1'048'576, 256, 10'000, 10'000},
+                         Row{20'000, 256, 10'000, 10'000},
+                         Row{4096, 256, 10'000, 3040},
+                         Row{1024, 256, 10'000, 233},
+                         Row{1024, 256, 100, 100},
+                         Row{1024, 8, 10'000, 712},
+                         Row{256, 256, 10'000, 52},
+                         Row{64, 256, 10'000, 7},
+                         Row{33, 256, 10'000, 1},
+                         Row{0, 256, 10'000, 1}}) {
+    CAPTURE(row.descriptors);
+    CAPTURE(row.workers);
+    CHECK(connections_that_fit(row.descriptors, row.workers, row.wanted) == row.fitting);
+  }
+}
+
+TEST_CASE("connections_that_fit: grows with the descriptors") {
+  std::size_t before = 0;
+  for (std::uint64_t descriptors = 0; descriptors < 5000; ++descriptors) {
+    const std::size_t fitting = connections_that_fit(descriptors, 256, 10'000);
+    REQUIRE(fitting >= before);
+    before = fitting;
+  }
+}
