@@ -35,6 +35,7 @@ struct Connection {
   UniqueFd socket;
   bool busy = false;          ///< a request is under way
   bool waits_to_send = false; ///< registered for EPOLLOUT
+  std::uint64_t answers = 0;  ///< since it was opened
   std::string head;           ///< of the request
   std::size_t sent = 0;       ///< of head and tail together
   std::string received;       ///< until the head of the answer is complete
@@ -126,6 +127,7 @@ Result<void> Run::reconnect(Connection& connection) {
   event.events = EPOLLIN;
   event.data.ptr = &connection;
   connection.waits_to_send = false;
+  connection.answers = 0;
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection.socket.get(), &event) != 0) {
     const int error = errno;
     return fail_errno(error, "epoll_ctl");
@@ -284,7 +286,8 @@ Result<void> Run::finish_request(Connection& connection) {
   if (!may_start(last_answer_)) {
     return {};
   }
-  if (answer.close) {
+  ++connection.answers;
+  if (answer.close || connection.answers == options_.requests_per_connection) {
     ++reconnects_;
     TRY(reconnect(connection));
   }

@@ -17,6 +17,7 @@ struct LoadOptions {
   std::string address = "127.0.0.1"; ///< numeric IPv4
   std::uint16_t port = 0;
   std::size_t connections = 32;
+  std::uint64_t requests_per_connection = 0; ///< then it is closed and opened anew; 0: kept
   /// The run ends when this many requests were answered …
   std::uint64_t requests_max = ~std::uint64_t{0};
   /// … or when no more were started after this time, whichever comes first.

@@ -1,7 +1,8 @@
 // load: drives one HTTP server with one kind of request and prints one line of JSON.
 //
 //   load --port N --mode get|head|miss|put [--path /a]… [--paths FILE] [--size BYTES]
-//        [--connections N] [--requests N] [--duration-ms N] [--seed N] [--address IPV4]
+//        [--connections N] [--requests N] [--requests-per-connection N] [--duration-ms N]
+//        [--seed N] [--address IPV4]
 //
 // Every answer is checked. Exit codes: 0 all were right, 1 one was not (the reason on standard
 // error), 2 wrong arguments.
@@ -64,6 +65,8 @@ Result<void> apply_number(Arguments& arguments, std::string_view name, std::stri
     arguments.load.connections = number;
   } else if (name == "--requests" && number > 0) {
     arguments.load.requests_max = number;
+  } else if (name == "--requests-per-connection") {
+    arguments.load.requests_per_connection = number;
   } else if (name == "--duration-ms") {
     arguments.load.duration = std::chrono::milliseconds(number);
   } else if (name == "--seed") {
