@@ -175,7 +175,7 @@ class Descriptors(AbuseTest):
         server = self.start_idle()
         served = self.open.enter_context(server.connect())
         self.assertEqual(self.status_of(served), 200)
-        self.limit_descriptors(server, Figures(server.pid).descriptors + 1)
+        self.limit_descriptors(server, Figures(server.pid).limit_with_one_free())
         first, second, third = (self.visit(server) for _ in range(3))
         for visitor in (first, second, third):
             visitor.send(NEEDS_NO_FILE)
