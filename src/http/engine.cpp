@@ -141,8 +141,8 @@ bool Engine::wait_for_events(Worker& worker) {
   if (quitting_) {
     return false;
   }
-  worker.begin_wait();
-  const auto count = poller_.wait(events, site_.options.worker_idle_timeout);
+  const std::size_t most = worker.begin_wait();
+  const auto count = poller_.wait(std::span(events).first(most), site_.options.worker_idle_timeout);
   worker.end_wait();
   if (!count) {
     return !worker.try_retire();

@@ -39,9 +39,11 @@ void block_sigpipe() {
 
 } // namespace
 
-void Worker::begin_wait() {
+std::size_t Worker::begin_wait() {
   waiting_.store(true, std::memory_order_relaxed);
   pool_.waiting_.fetch_add(1, std::memory_order_relaxed);
+  appetite_ = std::clamp<std::size_t>(2 * appetite_, 1, ReadyList::kCapacity);
+  return appetite_;
 }
 
 void Worker::end_wait() {

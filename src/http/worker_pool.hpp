@@ -24,8 +24,10 @@ class Worker {
   /// The next event that it has taken from the poller; null: wait for more. Tells the pool that
   /// this worker gets on.
   [[nodiscard]] void* next_event();
-  /// Call around the wait for events.
-  void begin_wait();
+  /// Call around the wait for events. begin_wait() returns how many to take at most: few after a
+  /// request that might have blocked, as the others had to be given away then, and more with each
+  /// wait after one that did not.
+  [[nodiscard]] std::size_t begin_wait();
   void end_wait();
   /// How many of `count` new events this worker should keep: all when it is the only one that could
   /// run, else its share.
@@ -37,6 +39,7 @@ class Worker {
   template <typename Function>
   void hand_on_events(Function hand_on) {
     ready_.take_rest(hand_on);
+    appetite_ = 0;
   }
   /// After a long wait without an event: true when the pool can do without this worker, whose body
   /// then must return.
@@ -52,6 +55,7 @@ class Worker {
   std::atomic<std::uint64_t> events_ = 0;         ///< that it has begun with
   std::uint64_t events_seen_ = ~std::uint64_t{0}; ///< at the pool's last check; a new one has moved
   ReadyList ready_;
+  std::size_t appetite_ = ReadyList::kCapacity; ///< events that the last wait might take
   std::jthread thread_;
 };
 
