@@ -398,7 +398,7 @@ void Engine::log_failure(std::string_view failure) const {
 // ---- housekeeping -------------------------------------------------------------------------------
 
 void Engine::call_housekeeper() {
-  if (!pressed_.exchange(true)) { // never a mere look: see keep_house()
+  if (!pressed_.exchange(true)) { // never a mere look: see check_pool()
     {
       const std::lock_guard lock(house_mutex_);
     } // the housekeeper is before or in its wait, not between
@@ -413,16 +413,7 @@ void Engine::keep_house(const std::stop_token& stop) {
   int calm_steps = 0;
   while (!stop.stop_requested()) {
     if (pressed_) {
-      calm_steps = workers_->grow() ? 0 : calm_steps + 1;
-    }
-    if (calm_steps == kCalmSteps) {
-      calm_steps = 0;
-      // A worker that found it set did not call. What it wanted seen it had written before, so the
-      // exchange shows it to us now.
-      static_cast<void>(pressed_.exchange(false));
-      if (workers_->grow()) {
-        pressed_ = true;
-      }
+      check_pool(calm_steps);
     }
     const SteadyTime now = site_.clock.steady_now();
     if (site_.stopping || now >= next_sweep) {
@@ -437,6 +428,20 @@ void Engine::keep_house(const std::stop_token& stop) {
       house_call_.wait_until(
           lock, stop, next_sweep, [this] { return pressed_.load() || site_.stopping; });
     }
+  }
+}
+
+void Engine::check_pool(int& calm_steps) {
+  calm_steps = workers_->grow() ? 0 : calm_steps + 1;
+  if (calm_steps < kCalmSteps) {
+    return;
+  }
+  calm_steps = 0;
+  // A worker that found it set did not call. What it wanted seen it had written before, so the
+  // exchange shows it to us now.
+  static_cast<void>(pressed_.exchange(false));
+  if (workers_->grow()) {
+    pressed_ = true;
   }
 }
 

@@ -93,6 +93,7 @@ class Engine final : public Server {
   void log_failure(std::string_view failure) const;
 
   void keep_house(const std::stop_token& stop);
+  void check_pool(int& calm_steps);
   void sweep();
   void call_housekeeper();
   /// Durations from the stop on.

@@ -37,7 +37,7 @@ class ReadyList {
   }
   /// Calls `with` for every event that is left.
   template <typename Function>
-  void take_rest(Function with) {
+  void take_rest(const Function& with) {
     const std::size_t end = end_.load(std::memory_order_acquire);
     for (std::size_t i = 0; i < end; ++i) {
       if (slots_[i].load(std::memory_order_relaxed) == nullptr) {

@@ -37,7 +37,7 @@ class Worker {
   [[nodiscard]] bool keep_events(std::span<void* const> tags);
   /// Gives away the events that it has not looked at, because the present one may take long.
   template <typename Function>
-  void hand_on_events(Function hand_on) {
+  void hand_on_events(const Function& hand_on) {
     ready_.take_rest(hand_on);
     appetite_ = 0;
   }

@@ -49,7 +49,7 @@ class LocalContentStore final : public ContentStore {
   };
 
   Result<std::unique_ptr<StoredObject>> open_pair(const Key& key, Locked locked);
-  Result<std::unique_ptr<StoredObject>> kept_open(const Key& key, std::optional<Entry>& entry);
+  Result<std::unique_ptr<StoredObject>> kept_open(const Key& key, const Entry& entry);
   [[nodiscard]] std::unique_ptr<StoredObject> from_memory(Entry entry) const;
   Result<std::unique_ptr<StoredObject>> read_pair(const Key& key,
                                                   std::shared_ptr<File> file,
@@ -118,10 +118,11 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::open_pair(const Key& ke
     // cannot be mixed.
     auto entry = entries_.find(key.id());
     if (entry && entry->file) {
-      TRY_ASSIGN(auto object, kept_open(key, entry));
+      TRY_ASSIGN(auto object, kept_open(key, *entry));
       if (object) {
         return object;
       }
+      entry.reset();
     }
     TRY_ASSIGN(std::shared_ptr<File> file, backend_.open(key.id()));
     if (!file) {
@@ -148,13 +149,12 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::open_pair(const Key& ke
 /// The object of an entry whose file is open, if the name still means that file, unchanged; else
 /// null, and the entry is forgotten so that the file is closed.
 Result<std::unique_ptr<StoredObject>> LocalContentStore::kept_open(const Key& key,
-                                                                   std::optional<Entry>& entry) {
+                                                                   const Entry& entry) {
   TRY_ASSIGN(const auto now, backend_.stat(key.id()));
-  if (now == entry->identity) {
-    return from_memory(*std::move(entry));
+  if (now == entry.identity) {
+    return from_memory(entry);
   }
   entries_.erase(key.id());
-  entry.reset();
   return nullptr;
 }
 
