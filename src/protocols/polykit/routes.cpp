@@ -121,7 +121,9 @@ Response PolykitRoutes::represent(const Request& request, const Key& key, Stored
   }
   Response response = http::make_response(plan.status);
   http::apply_content_headers(response, plan, representation);
-  response.headers.set("Content-Type", "application/zstd");
+  if (plan.status != 304) { // RFC 9110 section 15.4.5: no more about the content than it validates
+    response.headers.set("Content-Type", "application/zstd");
+  }
   response.headers.set("X-Artifact-Hash", hash);
   response.headers.set("Cache-Control", "max-age=31536000, immutable");
   if (sends_bytes && !object.verified) {
