@@ -24,9 +24,9 @@ namespace pkc::app {
 
 namespace {
 
-constexpr int kFirstPassed = 3;   ///< listener, lock and channel, in this order
-constexpr int kFirstCopy = 16;    ///< above all of those
-constexpr int kPatienceMs = 2000; ///< for a process that has closed its channel to end
+constexpr int kFirstPassed = 3;  ///< listener, lock and channel, in this order
+constexpr int kFirstCopy = 16;   ///< above all of those
+constexpr int kPatienceMs = 500; ///< for a process that has closed its channel to end
 constexpr std::string_view kFormat = "1";
 constexpr std::size_t kFields = 8;
 constexpr std::size_t kDigitsMax = std::numeric_limits<pid_t>::digits10 + 1;
