@@ -40,9 +40,9 @@ constexpr char kAccept = 'G';
 /// known only when nothing may be allocated any more.
 class Image {
  public:
-  Image(const Program& program, const Estate& estate) : path_(program.path) {
+  Image(const Program& program, const Estate& estate)
+      : path_(program.path), arguments_(program.arguments), environment_(program.environment) {
     const auto file = estate.ownership.file.value_or(http::SocketFileId{});
-    environment_ = program.environment;
     environment_.emplace_back("LISTEN_FDS=1");
     environment_.push_back("LISTEN_PID=" + std::string(kDigitsMax, '\0'));
     environment_.push_back(std::string(kHandoverVariable) + "=" + std::string(kFormat) + ' ' +
@@ -50,7 +50,6 @@ class Image {
                            ' ' + std::to_string(kFirstPassed + 2) +
                            (estate.ownership.shared ? " 1 " : " 0 ") + std::to_string(file.device) +
                            ' ' + std::to_string(file.inode) + ' ' + std::string(kDigitsMax, '\0'));
-    arguments_ = program.arguments;
     for (std::string& argument : arguments_) {
       argument_pointers_.push_back(argument.data());
     }

@@ -27,6 +27,7 @@ struct DiskOptions {
   /// Whose uploads these are; no other living process with the same directory has the number.
   std::int64_t process = 0;
   /// The lock of the directory, inherited from a process that goes on using it for a while.
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
   UniqueFd inherited_lock{};
 };
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <cstddef>
+#include <iterator>
 #include <system_error>
 #include <unordered_set>
 #include <utility>
@@ -273,9 +275,14 @@ Result<void> DiskBackend::quarantine(std::string_view name, std::string_view not
 /// The process that a temp file is of; nothing when its name is not one of ours.
 std::optional<std::int64_t> owner_of(std::string_view temp_name) {
   std::int64_t process = 0;
-  const char* const end = temp_name.data() + temp_name.size();
-  const auto [rest, error] = std::from_chars(temp_name.data(), end, process);
-  const bool ours = error == std::errc{} && rest != end && *rest == '-';
+  const std::size_t digits = temp_name.find('-');
+  if (digits == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const char* const begin = temp_name.data();
+  const char* const end = std::next(begin, static_cast<std::ptrdiff_t>(digits));
+  const auto [rest, error] = std::from_chars(begin, end, process);
+  const bool ours = error == std::errc{} && rest == end;
   return ours ? std::optional(process) : std::nullopt;
 }
 

@@ -58,6 +58,7 @@ TEST_SUITE("locks::KeyLocks") {
     int unguarded = 0; // only the lock protects it
     {
       std::vector<std::jthread> threads;
+      threads.reserve(kThreads);
       for (int thread = 0; thread < kThreads; ++thread) {
         threads.emplace_back([&, thread] {
           start.arrive_and_wait();

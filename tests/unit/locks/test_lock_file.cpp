@@ -124,8 +124,8 @@ TEST_SUITE("locks::KeyLocks with a file") {
   }
 
   TEST_CASE("acquire: writers of two processes exclude each other and all readers of a name") {
-    constexpr int kThreads = 4; // of each process
-    constexpr int kRounds = 300;
+    constexpr unsigned kThreads = 8; // half of them of each process
+    constexpr unsigned kRounds = 300;
     constexpr std::array<std::string_view, 2> kNames{"a", "b"};
     const TempDir directory;
     std::array<LockFile, 2> files{open_file(directory), open_file(directory)};
@@ -137,9 +137,10 @@ TEST_SUITE("locks::KeyLocks with a file") {
     std::array<Seen, kNames.size()> seen;
     std::atomic<int> violations{0};
     {
-      std::latch start(2 * kThreads);
+      std::latch start(kThreads);
       std::vector<std::jthread> threads;
-      for (unsigned thread = 0; thread < 2 * kThreads; ++thread) {
+      threads.reserve(kThreads);
+      for (unsigned thread = 0; thread < kThreads; ++thread) {
         threads.emplace_back([&, thread] {
           start.arrive_and_wait();
           for (unsigned round = 0; round < kRounds; ++round) {
