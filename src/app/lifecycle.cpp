@@ -122,6 +122,7 @@ void Lifecycle::start_successor() {
   successor_deadline_ = service_.clock.steady_now() + options_.successor_patience;
   service_.log.info("successor started",
                     {{"pid", successor_->process()}, {"program", program->path}});
+  service_.log.flush(); // before the successor writes to the same output
 }
 
 /// True when the successor has the clients from now on.

@@ -48,10 +48,12 @@ class Lineage:
 
     def hand_over(self) -> int:
         """Lets the newest hand over; returns the process id of the next, which accepts by then."""
-        before = self.count("took over from a predecessor")
+        before, predecessor = self.count("took over from a predecessor"), self.newest
         self.ask()
+        # Two processes write the log, so its lines may be in any order.
         await_event(
-            lambda: self.count("took over from a predecessor") > before,
+            lambda: self.count("took over from a predecessor") > before
+            and self.newest != predecessor,
             f"a successor took over\n{self.server.output_text()}",
         )
         return self.newest
@@ -75,6 +77,8 @@ class Lineage:
         self.server.kill()
         for pid in self.successors():
             self.await_end(pid)
+        if "Sanitizer" in self.server.output_text():
+            raise AssertionError(self.server.output_text())
 
 
 def lives(pid: int) -> bool:
