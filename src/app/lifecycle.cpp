@@ -51,9 +51,12 @@ Result<void> Lifecycle::succeed() {
   }
   const int channel = inheritance_->channel.get();
   report_ready(channel);
-  TRY_ASSIGN(const Wakeup woken, service_.signals.wait({channel}));
-  if (woken.signal != 0) {
-    return fail(Errc::unavailable, "stopped by a signal before it took over");
+  // Other signals than those to end are for a process that serves, and this one has just started.
+  for (Wakeup woken; woken.descriptor != channel;) {
+    TRY_ASSIGN(woken, service_.signals.wait({channel}));
+    if (woken.signal == SIGTERM || woken.signal == SIGINT) {
+      return fail(Errc::unavailable, "stopped by a signal before it took over");
+    }
   }
   service_.log.info("took over from a predecessor");
   if (!inheritance_->predecessor) {

@@ -238,6 +238,24 @@ class Failures(HandoverTest):
         lineage.await_end(successor)
         self.assert_hit(self.start_server(storage=server.storage), key, body)
 
+    def test_the_old_process_is_killed_before_the_new_one_is_ready(self) -> None:
+        server, lineage = self.start_lineage()
+        go = self.directory / "go"
+        self.install_script(
+            f"#!/bin/sh\nuntil test -e '{go}'; do sleep 0.01; done\n"
+            f"exec '{self.original}' \"$@\"\n"
+        )
+        lineage.ask()
+        await_event(lambda: bool(lineage.successors()), "the successor has started")
+
+        server.kill()
+
+        with self.assertRaisesRegex(harness.ServerError, "another polykit-cache process"):
+            self.start_server(storage=server.storage)
+        go.touch()
+        self.assertEqual(server.get(artifact.key_for("absent")).status, 404)
+        self.assertEqual(lineage.count("took over from a predecessor"), 1)
+
     def test_the_old_process_is_told_to_stop_while_it_drains(self) -> None:
         server, lineage = self.start_lineage("--shutdown-grace", LONG)
         key = artifact.key_for("slow")
