@@ -146,7 +146,7 @@ void ZstdContextPool::release(Context context) {
 Result<void> ZstdContextPool::reserve(ByteCount size) {
   const auto state = state_.lock();
   if (size > options_.window_budget - state->reserved) {
-    return fail(Errc::unavailable, "too many uploads with large zstd windows at once");
+    return fail(Errc::unavailable, "no room for another zstd window");
   }
   state->reserved += size;
   return {};
@@ -262,7 +262,8 @@ Result<void> ZstdDecoder::begin_frame(ByteSpan header) {
 
 /// libzstd keeps the largest window of the stream, so that is what we account for.
 Result<void> ZstdDecoder::reserve_window(ByteCount size) {
-  if (size > pool_.options_.large_window_min && size > reserved_) {
+  large_window_ = large_window_ || size > limits_.large_window_min;
+  if (size > pool_.options_.unbudgeted_window_max && size > reserved_) {
     TRY(pool_.reserve(size - reserved_));
     reserved_ = size;
   }
@@ -299,7 +300,7 @@ Result<void> ZstdDecoder::forward(std::size_t produced) {
     return fail(Errc::too_large, "the decoded size exceeds the limit");
   }
   const ByteCount free_size =
-      reserved_ > 0 ? limits_.ratio_free_size_large_window : limits_.ratio_free_size;
+      large_window_ ? limits_.ratio_free_size_large_window : limits_.ratio_free_size;
   if (limits_.ratio_max > 0 && decoded_ > free_size && decoded_ / limits_.ratio_max > compressed_) {
     return fail(Errc::too_large, "the zstd data is compressed too strongly to be plausible");
   }

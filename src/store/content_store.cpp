@@ -82,6 +82,11 @@ class LocalObjectWriter final : public ObjectWriter {
 
   [[nodiscard]] ByteCount size() const override { return size_; }
 
+  Result<void> replay(ByteSink& target) override {
+    PKC_ASSERT(upload_ != nullptr);
+    return upload_->replay(target);
+  }
+
   Result<CommitOutcome> commit(const ObjectFacts& facts) override {
     PKC_ASSERT(upload_ != nullptr);
     const auto upload = std::move(upload_);

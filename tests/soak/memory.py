@@ -32,6 +32,7 @@ MIX = (("get", 40_000, 0), ("head", 20_000, 0), ("miss", 30_000, 0), ("get", 10_
 GROWTH_MAX = 16 * MIB
 HITS = 64  # objects of 1 KiB
 UNVERIFIED_SIZE = 128 * MIB
+UPLOAD_SIZE = 64 * MIB  # the test takes as much of the disk as 64 of them
 SPACE = 8 * GIB
 OPTIONS = ("--max-size", "2GiB", "--durability", "none")
 
@@ -134,6 +135,16 @@ class Transfers(Memory):
 
         what = f"{PARALLEL} first downloads of {huge.length / MIB:.0f} MiB, verified on the way"
         self.check_extra(server, what)
+
+    def test_64_uploads_of_64_mib_at_once(self) -> None:
+        server = self.start()
+
+        counts = ("--connections", str(PARALLEL), "--requests", str(PARALLEL))
+        report = load(server, "put", "--size", str(UPLOAD_SIZE), *counts)
+        self.assertEqual(report["requests"], PARALLEL)
+
+        self.check_extra(server, f"{PARALLEL} uploads of {UPLOAD_SIZE // MIB} MiB")
+        self.assertEqual(server.temp_files(), [])
 
     def upload(self, server: harness.CacheServer, huge: HugeArtifact) -> None:
         with server.connect() as connection:

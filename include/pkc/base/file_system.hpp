@@ -68,7 +68,7 @@ class FileSystem {
 
   /// Opens for reading; null when the name does not exist or names a directory.
   virtual Result<std::unique_ptr<File>> open(const std::string& path) = 0;
-  /// Creates a new file for writing; an existing name is an error.
+  /// Creates a new file for writing, and for reading back; an existing name is an error.
   virtual Result<std::unique_ptr<File>> create(const std::string& path) = 0;
   /// Atomically gives `from` the name `to`, replacing it.
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;

@@ -23,10 +23,11 @@ struct ZstdDecodeLimits {
   int window_log_max = 27; ///< frames that ask for more are refused (2^27 = 128 MiB)
   ByteCount decoded_size_max = 16 * kGiB;
   /// The most decoded bytes per compressed byte, once more than the free size is decoded; 0: no
-  /// limit. The guard is about memory, so it is strict where a frame could touch a large window
-  /// (above ZstdPoolOptions::large_window_min), and otherwise leaves room for what honest builds
-  /// print: a log of one line repeated is compressed ten-thousandfold.
+  /// limit. The guard is about memory, so it is strict where a frame could touch a large window,
+  /// and otherwise leaves room for what honest builds print: a log of one line repeated is
+  /// compressed ten-thousandfold.
   std::uint64_t ratio_max = 2048;
+  ByteCount large_window_min = 8 * kMiB; ///< windows above this are large
   ByteCount ratio_free_size = 256 * kMiB;
   ByteCount ratio_free_size_large_window = 16 * kMiB;
 };
@@ -35,8 +36,8 @@ struct ZstdPoolOptions {
   std::size_t idle_max = 16;             ///< contexts kept for reuse
   ByteCount idle_context_max = 9 * kMiB; ///< one that grew beyond this (a window of 8 MiB) is freed
   ByteCount idle_total_max = 32 * kMiB;  ///< what all kept contexts may hold together
-  ByteCount large_window_min = 8 * kMiB; ///< windows above this draw on the budget
-  ByteCount window_budget = 512 * kMiB;  ///< of all large windows in flight
+  ByteCount unbudgeted_window_max = 8 * kMiB; ///< windows above this draw on the budget
+  ByteCount window_budget = 512 * kMiB;       ///< of all such windows in flight
 };
 
 /// Decoding contexts for many threads: a new one costs a millisecond of page faults per upload, a
@@ -89,7 +90,7 @@ class ZstdContextPool {
 /// asks for plus fixed buffers.
 ///
 /// Errors of write(): invalid_argument for anything that is not zstd or asks for a larger window or
-/// a dictionary; too_large beyond the limits; unavailable when the pool's budget for large windows
+/// a dictionary; too_large beyond the limits; unavailable when the pool's budget for windows
 /// is exhausted; and whatever `target` returns. Each comes with the write that makes it certain.
 class ZstdDecoder : public ByteSink {
  public:
@@ -130,6 +131,7 @@ class ZstdDecoder : public ByteSink {
   const ZstdDecodeLimits limits_;
   ZstdContextPool::Context context_;
   ByteCount reserved_ = 0;
+  bool large_window_ = false;
   State state_ = State::frame_header;
   std::array<std::byte, kFrameHeaderMax> header_{};
   std::size_t header_size_ = 0;

@@ -21,6 +21,9 @@ namespace pkc::blob {
 /// discards what was not published. One thread at a time.
 class Upload : public ByteSink {
  public:
+  /// Gives what was written so far to `target`, as the disk has it. Errors also: whatever `target`
+  /// returns.
+  virtual Result<void> replay(ByteSink& target) = 0;
   /// Makes the bytes written so far and `sidecar` visible under `name`, replacing what was there,
   /// and returns when both would survive a power loss (as far as the backend's durability setting
   /// asks for). The caller holds the exclusive lock of the name. After an error the name holds what

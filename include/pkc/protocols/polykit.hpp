@@ -16,6 +16,10 @@ struct PolykitOptions {
   ByteCount body_size_max = 1 * kGiB; ///< larger uploads are 413
   std::size_t artifact_files_max = 1'000'000;
   ZstdDecodeLimits decode{};
+  /// Of the zstd windows of uploads that are checked while they come in, together. An upload that
+  /// finds no room is checked after its last byte.
+  ByteCount check_windows_max = 24 * kMiB;
+  std::size_t late_checks_max = 4; ///< at once, of those
 };
 
 /// Adds GET, HEAD and PUT of /v1/artifacts/{key}: the wire of the original server 0.2.0 with its

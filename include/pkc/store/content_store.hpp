@@ -66,6 +66,9 @@ struct ObjectFacts {
 class ObjectWriter : public ByteSink {
  public:
   [[nodiscard]] virtual ByteCount size() const = 0;
+  /// Gives what was written so far to `target`, as the disk has it. Before commit() only. Errors:
+  /// io, corrupt, and whatever `target` returns.
+  virtual Result<void> replay(ByteSink& target) = 0;
   /// Publishes. `exists`: somebody else's object is visible under the key and stays; ours is
   /// discarded. Errors: io, no_space; then nothing of ours is visible.
   virtual Result<CommitOutcome> commit(const ObjectFacts& facts) = 0;

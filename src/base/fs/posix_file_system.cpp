@@ -134,7 +134,7 @@ class PosixFileSystem final : public FileSystem {
 
   Result<std::unique_ptr<File>> create(const std::string& path) override {
     UniqueFd fd(retry_interrupted(
-        [&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }));
+        [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }));
     if (!fd) {
       return fail_errno(errno, "create " + path);
     }

@@ -112,6 +112,7 @@ class DiskUpload final : public Upload {
     }
     return blob_.file().write(bytes);
   }
+  Result<void> replay(ByteSink& target) override;
   Result<void> publish(std::string_view name, std::string_view sidecar) override {
     return backend_.publish(blob_, name, sidecar);
   }
@@ -121,6 +122,19 @@ class DiskUpload final : public Upload {
   TempFile blob_;
   ByteCount written_ = 0; ///< since the disk was last told to begin
 };
+
+Result<void> DiskUpload::replay(ByteSink& target) {
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kStreamBufferSize);
+  for (ByteCount offset = 0;;) {
+    TRY_ASSIGN(const std::size_t count,
+               blob_.file().read_at(offset, {buffer.get(), kStreamBufferSize}));
+    if (count == 0) {
+      return {};
+    }
+    TRY(target.write({buffer.get(), count}));
+    offset += count;
+  }
+}
 
 Shard DiskBackend::shard(std::string_view name) const {
   PKC_ASSERT(name.size() >= 4);

@@ -1,6 +1,6 @@
 // Three steps per handler: the key, the store, the answer. The wire is that of the original server
 // 0.2.0.
-#include "polykit/artifact_verifier.hpp"
+#include "polykit/artifact_check.hpp"
 
 #include "pkc/http/content.hpp"
 #include "pkc/protocols/polykit.hpp"
@@ -14,8 +14,8 @@ namespace {
 
 using http::Request;
 using http::Response;
+using polykit::ArtifactCheck;
 using polykit::ArtifactLimits;
-using polykit::ArtifactVerifier;
 using store::CommitOutcome;
 using store::Key;
 using store::StoredObject;
@@ -50,7 +50,11 @@ class PolykitRoutes {
                 ops::Log& log,
                 ops::Metrics& metrics,
                 const PolykitOptions& options)
-      : store_(store), log_(log), options_(options), outcomes_(metrics) {}
+      : store_(store),
+        log_(log),
+        options_(options),
+        outcomes_(metrics),
+        check_room_(options.check_windows_max, options.late_checks_max) {}
 
   Response get(Request& request);
   Response put(Request& request);
@@ -62,14 +66,14 @@ class PolykitRoutes {
   Response exists(const Key& key);
   Response reject(int status, std::string_view message);
   Response refuse_body(const Error& error);
-  Response refuse_artifact(const Error& error);
+  Response refuse_artifact(const Key& key, const Error& error);
   Response storage_failure(const Key& key, const Error& error);
 
   store::ContentStore& store_;
   ops::Log& log_;
   PolykitOptions options_;
   Outcomes outcomes_;
-  ZstdContextPool decoders_;
+  polykit::CheckRoom check_room_;
 };
 
 constexpr std::string_view kBadKey = "invalid cache key: 32 to 128 hexadecimal digits are expected";
@@ -155,9 +159,9 @@ Response PolykitRoutes::receive(Request& request, const Key& key) {
   if (!writer) {
     return storage_failure(key, writer.error());
   }
-  ArtifactVerifier verifier(
+  ArtifactCheck check(
+      check_room_,
       key.id(),
-      decoders_,
       ArtifactLimits{.files_max = options_.artifact_files_max, .decode = options_.decode});
   const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kStreamBufferSize);
   while (true) {
@@ -173,17 +177,17 @@ Response PolykitRoutes::receive(Request& request, const Key& key) {
                     "the artifact is larger than " + format_byte_count(options_.body_size_max));
     }
     const ByteSpan bytes(buffer.get(), *count);
-    if (const auto verified = verifier.write(bytes); !verified) {
-      return refuse_artifact(verified.error());
+    if (const auto checked = check.write(bytes); !checked) {
+      return refuse_artifact(key, checked.error());
     }
     if (const auto written = (*writer)->write(bytes); !written) {
       return storage_failure(key, written.error());
     }
   }
 
-  const auto facts = verifier.finish();
+  const auto facts = check.finish(**writer);
   if (!facts) {
-    return refuse_artifact(facts.error());
+    return refuse_artifact(key, facts.error());
   }
   const auto outcome = (*writer)->commit({.created_at = facts->created_at});
   if (!outcome) {
@@ -225,14 +229,17 @@ Response PolykitRoutes::refuse_body(const Error& error) {
   return response;
 }
 
-Response PolykitRoutes::refuse_artifact(const Error& error) {
-  if (error.code == Errc::unavailable) {
-    outcomes_.failed.add();
-    Response response = http::make_error(503, "too many large uploads at once, try again");
-    response.headers.add("Retry-After", "1");
-    return response;
+Response PolykitRoutes::refuse_artifact(const Key& key, const Error& error) {
+  if (error.code == Errc::invalid_argument || error.code == Errc::too_large) {
+    return reject(422, error.message);
   }
-  return reject(422, error.message);
+  if (error.code != Errc::unavailable) {
+    return storage_failure(key, error);
+  }
+  outcomes_.failed.add();
+  Response response = http::make_error(503, "no memory to check the artifact, try again");
+  response.headers.add("Retry-After", "1");
+  return response;
 }
 
 Response PolykitRoutes::storage_failure(const Key& key, const Error& error) {

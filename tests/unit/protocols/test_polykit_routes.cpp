@@ -210,6 +210,40 @@ TEST_SUITE("protocols::polykit put") {
     }
   }
 
+  TEST_CASE("an artifact that finds no room to be checked in is checked when it is there") {
+    const std::string good = artifact_body({}, {.window_log = 27});
+    const std::string cut = good.substr(0, good.size() - 1);
+    std::string flipped = good;
+    flipped[flipped.size() / 2] = static_cast<char>(flipped[flipped.size() / 2] ^ 1);
+    World world;
+    CHECK(world.put(kArtifactKey, cut).status == 422);
+    CHECK(world.put(kArtifactKey, flipped).status == 422);
+    CHECK(world.disk.files("/cache/tmp").empty());
+    CHECK(world.send(Method::get, kArtifactKey).status == 404);
+
+    CHECK(world.put(kArtifactKey, good).status == 201);
+
+    Response response = world.send(Method::get, kArtifactKey);
+    CHECK(bytes_of(response) == good);
+  }
+
+  TEST_CASE("an artifact that cannot be read back to be checked is our failure, not the client's") {
+    World world;
+    std::uint64_t failures = 0;
+    for (std::uint64_t n = 0; n < 8; ++n) {
+      world.disk.fail_call(n, Errc::corrupt);
+      const int status = world.put(kArtifactKey, artifact_body({}, {.window_log = 27})).status;
+      world.disk.fail_call(std::nullopt);
+      failures += status == 500 ? 1U : 0U;
+      if (status == 201) {
+        break;
+      }
+      CHECK(status == 500);
+      CHECK(world.disk.files("/cache/tmp").empty());
+    }
+    CHECK(failures > 2);
+  }
+
   TEST_CASE(
       "a full disk is 507 and any other failure 500, whichever call fails; nothing leaks, nothing "
       "stays") {
