@@ -69,6 +69,7 @@ class InputBuffer {
 };
 
 enum class Phase : std::uint8_t {
+  handshaking,  ///< TLS is not agreed on yet
   reading_head, ///< idle, or part of a head has come
   lingering,    ///< answered and half closed: input is dropped until the client has read the answer
 };
@@ -86,7 +87,8 @@ class Connection {
   InputBuffer input;
   std::size_t scanned = 0;    ///< bytes of input that are known to hold no complete head
   ByteCount discard_left = 0; ///< rest of an answered request's body, to be dropped
-  std::optional<SteadyTime> head_deadline; ///< set while part of a head has come
+  std::optional<SteadyTime>
+      head_deadline; ///< set while part of a head has come, and for a handshake
   SteadyTime linger_deadline;
   std::atomic<Phase> phase = Phase::reading_head; ///< written by the owner
   std::atomic<bool> answered = false;             ///< it has had an answer; written by the owner

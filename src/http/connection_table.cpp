@@ -11,10 +11,10 @@ namespace {
 
 void wake(const Connection& connection) {
   // Only the reading side of one that waits for a head: a 408 still has to get out.
-  if (connection.phase.load(std::memory_order_relaxed) == Phase::lingering) {
-    connection.socket.shutdown();
-  } else {
+  if (connection.phase.load(std::memory_order_relaxed) == Phase::reading_head) {
     connection.socket.shutdown_read();
+  } else {
+    connection.socket.shutdown();
   }
 }
 
@@ -62,7 +62,7 @@ void ConnectionTable::expire_waiting(SteadyTime now, const Patience& patience) {
     const SteadyTime until = connection->answered.load(std::memory_order_relaxed)
                                  ? patience.next_request
                                  : patience.first_request;
-    if (now >= until && connection->phase.load(std::memory_order_relaxed) == Phase::reading_head &&
+    if (now >= until && connection->phase.load(std::memory_order_relaxed) != Phase::lingering &&
         connection->expire_if_due(SteadyTime::max())) {
       wake(*connection);
     }

@@ -84,7 +84,8 @@ Engine::Engine(Parts parts, ServerOptions options, Router router, AccessLog acce
             .clock = system_clock(),
             .uploads = UploadLimit(upload_places(site_.options))},
       listener_(std::move(parts.listener)),
-      poller_(std::move(parts.poller)) {
+      poller_(std::move(parts.poller)),
+      tls_(std::move(parts.tls)) {
   site_.head_limits.head_size_max = site_.options.head_size_max;
 }
 
@@ -177,8 +178,7 @@ void Engine::handle(Exchange& exchange, Connection& connection) {
   const bool expired = connection.unpark();
   Next next = Next::reset;
   try {
-    next = connection.phase == Phase::lingering ? advance_lingering(connection, expired)
-                                                : exchange.advance(connection, expired);
+    next = advance(exchange, connection, expired);
   } catch (const std::exception& exception) { // out of memory, or a body that throws
     log_failure(exception.what());
   } catch (...) {
@@ -187,9 +187,8 @@ void Engine::handle(Exchange& exchange, Connection& connection) {
   switch (next) {
     case Next::wait:
       park(connection,
-           connection.phase == Phase::lingering ? linger_step(connection)
-                                                : exchange.wait_deadline(connection),
-           Poller::Wake::on_input);
+           wait_deadline(exchange, connection),
+           connection.socket.awaits_output() ? Poller::Wake::on_output : Poller::Wake::on_input);
       break;
     case Next::yield:
       park(connection, exchange.wait_deadline(connection), Poller::Wake::at_once);
@@ -203,9 +202,40 @@ void Engine::handle(Exchange& exchange, Connection& connection) {
       remove(connection);
       break;
     case Next::close:
+      connection.socket.end_tls();
       remove(connection);
       break;
   }
+}
+
+Next Engine::advance(Exchange& exchange, Connection& connection, bool expired) {
+  if (connection.phase == Phase::lingering) {
+    return advance_lingering(connection, expired);
+  }
+  if (connection.phase == Phase::handshaking) {
+    const Next next = tls_->advance(connection, expired, site_.access_log);
+    if (connection.phase == Phase::handshaking) {
+      return next;
+    }
+    if (connection.turned_away) {
+      return send_busy(connection) ? Next::linger : Next::close;
+    }
+  }
+  const Next next = exchange.advance(connection, expired);
+  // epoll knows nothing of what is buffered above the socket.
+  return next == Next::wait && connection.socket.may_hold_input() ? Next::yield : next;
+}
+
+SteadyTime Engine::wait_deadline(const Exchange& exchange, Connection& connection) const {
+  switch (connection.phase) {
+    case Phase::handshaking:
+      return *connection.head_deadline; // a step now and then does not move it
+    case Phase::reading_head:
+      return exchange.wait_deadline(connection);
+    case Phase::lingering:
+      return linger_step(connection);
+  }
+  std::unreachable();
 }
 
 void Engine::park(Connection& connection, SteadyTime deadline, Poller::Wake wake) {
@@ -317,15 +347,24 @@ void Engine::admit(UniqueFd fd, std::string peer) {
     // Answers go out in whole pieces, so Nagle's algorithm could only delay their last segment.
     static_cast<void>(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
   }
-  const int number = fd.get();
   auto accepted = std::make_unique<Connection>(Socket(std::move(fd)), std::move(peer));
   if (table_.size() >= site_.options.connections_max + turned_away_ || !count_client(*accepted)) {
     turn_away(std::move(accepted));
-    return;
+  } else {
+    take_in(std::move(accepted));
   }
+}
+
+void Engine::take_in(std::unique_ptr<Connection> accepted) {
+  const SteadyTime now = site_.clock.steady_now();
+  if (tls_ != nullptr) {
+    accepted->phase = Phase::handshaking;
+    accepted->head_deadline = now + site_.options.head_timeout;
+  }
+  const SteadyTime deadline = accepted->head_deadline.value_or(now + site_.options.idle_timeout);
   Connection& connection = table_.add(std::move(accepted));
-  connection.park(site_.clock.steady_now() + site_.options.idle_timeout);
-  if (!poller_.add(number, &connection)) {
+  connection.park(deadline);
+  if (!poller_.add(connection.socket.descriptor(), &connection)) {
     remove(connection);
   }
 }
@@ -341,25 +380,35 @@ bool Engine::count_client(Connection& connection) {
   return connection.counted;
 }
 
-void Engine::turn_away(std::unique_ptr<Connection> connection) {
-  const int number = connection->socket.descriptor();
+bool Engine::send_busy(Connection& connection) const {
   Pace no_wait(site_.clock, milliseconds{0});
   // An empty send buffer takes this at once; a client that could not get it gets the close.
   const bool sent =
-      connection->socket.send_all(as_bytes(kBusyAnswer), More::no, no_wait).has_value();
+      connection.socket.send_all(as_bytes(kBusyAnswer), More::no, no_wait).has_value();
   if (site_.access_log) {
     AccessRecord record;
     record.status = sent ? 503 : 0;
-    record.client_address = connection->peer;
+    record.client_address = connection.peer;
     site_.access_log(record);
   }
+  return sent;
+}
+
+/// Such a client is told why, which by TLS takes a handshake first, unless too many are being told.
+void Engine::turn_away(std::unique_ptr<Connection> connection) {
+  const bool told = tls_ != nullptr || send_busy(*connection);
   const std::size_t lingering_max =
       std::clamp(site_.options.connections_max / 4, kTurnedAwayMin, kTurnedAwayMax);
-  if (!sent || turned_away_ >= lingering_max) {
+  if (!told || turned_away_ >= lingering_max) {
     return;
   }
   ++turned_away_;
   connection->turned_away = true;
+  if (tls_ != nullptr) {
+    take_in(std::move(connection));
+    return;
+  }
+  const int number = connection->socket.descriptor();
   begin_linger(*connection);
   Connection& added = table_.add(std::move(connection));
   added.park(linger_step(added));
@@ -454,6 +503,17 @@ void Engine::sweep() {
   if (accepting_paused_) {
     resume_accepting();
   }
+}
+
+// ---- TLS ----------------------------------------------------------------------------------------
+
+std::optional<TlsState> Engine::tls() const {
+  return tls_ == nullptr ? std::nullopt : std::optional(tls_->state());
+}
+
+Result<TlsState> Engine::reload_tls() {
+  return tls_ == nullptr ? fail(Errc::invalid_argument, "the server does not speak TLS")
+                         : tls_->reload();
 }
 
 // ---- stopping -----------------------------------------------------------------------------------

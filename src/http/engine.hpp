@@ -7,6 +7,7 @@
 #include "exchange.hpp"
 #include "listener.hpp"
 #include "poller.hpp"
+#include "tls_entrance.hpp"
 #include "worker_pool.hpp"
 
 #include "pkc/base/clock.hpp"
@@ -30,11 +31,13 @@ namespace pkc::http {
 /// The states of a connection, and what moves it:
 ///
 ///     accept ──► parked, reading_head ──input──► owned by a worker ──► closed
-///                     ▲      │                      │   │    ▲
-///                     │      └──deadline: 408, or───┼───┼────┘
-///                     └──────── answered, kept ─────┘   │ answered, not kept
-///                                                       ▼
-///                                         parked, lingering ──input ends or deadline──► closed
+///        │            ▲      │                      │   │    ▲
+///        │ TLS        │      └──deadline: 408, or───┼───┼────┘
+///        │            └──────── answered, kept ─────┘   │ answered, not kept
+///        ▼            │ done                            ▼
+///     parked, handshaking ──failed──► parked, lingering ──input ends or deadline──► closed
+///        │                                                                            ▲
+///        └──deadline──────────────────────────────────────────────────────────────────┘
 ///
 /// Threads: workers (Exchange serves, blocking), and one housekeeper that enforces the deadlines of
 /// parked connections and the size of the pool. Thread-safe.
@@ -45,6 +48,7 @@ class Engine final : public Server {
     Listener listener;
     Poller poller;
     TrustedProxies proxies;
+    std::unique_ptr<TlsEntrance> tls; ///< null: requests come in clear
   };
 
   /// Errors: io when the machine gives no thread.
@@ -64,6 +68,8 @@ class Engine final : public Server {
   [[nodiscard]] int listening_descriptor() const override { return listener_.socket.get(); }
   [[nodiscard]] SocketOwnership ownership() const override;
   Result<void> begin_accepting() override;
+  [[nodiscard]] std::optional<TlsState> tls() const override;
+  Result<TlsState> reload_tls() override;
   bool stop(std::chrono::milliseconds grace) override;
   bool hand_over(std::chrono::milliseconds grace) override;
 
@@ -76,7 +82,9 @@ class Engine final : public Server {
   [[nodiscard]] bool wait_for_events(Worker& worker);
   void hand_on(void* event);
   void handle(Exchange& exchange, Connection& connection);
+  Next advance(Exchange& exchange, Connection& connection, bool expired);
   [[nodiscard]] Next advance_lingering(Connection& connection, bool expired) const;
+  [[nodiscard]] SteadyTime wait_deadline(const Exchange& exchange, Connection& connection) const;
   void park(Connection& connection, SteadyTime deadline, Poller::Wake wake);
   void begin_linger(Connection& connection) const;
   [[nodiscard]] SteadyTime linger_step(const Connection& connection) const;
@@ -86,8 +94,10 @@ class Engine final : public Server {
   void accept_pending();
   void admit(UniqueFd fd, std::string peer);
   bool count_client(Connection& connection);
+  void take_in(std::unique_ptr<Connection> accepted);
   void turn_away(std::unique_ptr<Connection> connection);
   void arm_listener();
+  [[nodiscard]] bool send_busy(Connection& connection) const;
   void pause_accepting(int error_number);
   void resume_accepting();
   void log_failure(std::string_view failure) const;
@@ -107,6 +117,7 @@ class Engine final : public Server {
   Site site_;
   Listener listener_;
   Poller poller_;
+  std::unique_ptr<TlsEntrance> tls_; ///< null: requests come in clear
   ConnectionTable table_;
   ClientCounts clients_;
   std::atomic<std::size_t> turned_away_ = 0; ///< connections that do not count for the limit

@@ -16,6 +16,22 @@
 
 namespace pkc::http {
 
+namespace {
+
+std::uint32_t events_of(Poller::Wake wake) {
+  switch (wake) {
+    case Poller::Wake::on_input:
+      return EPOLLIN;
+    case Poller::Wake::on_output:
+      return EPOLLOUT;
+    case Poller::Wake::at_once:
+      return EPOLLIN | EPOLLOUT;
+  }
+  std::unreachable();
+}
+
+} // namespace
+
 Result<Poller> Poller::make() {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) {
@@ -41,8 +57,7 @@ Result<void> Poller::add(int fd, void* tag) {
 }
 
 Result<void> Poller::arm(int fd, void* tag, Wake wake) {
-  const std::uint32_t wanted = wake == Wake::at_once ? EPOLLIN | EPOLLOUT : EPOLLIN;
-  epoll_event event{.events = wanted | EPOLLONESHOT, .data = {.ptr = tag}};
+  epoll_event event{.events = events_of(wake) | EPOLLONESHOT, .data = {.ptr = tag}};
   // Another worker may get the event and close `fd` before this call returns. The kernel has looked
   // the number up by then, so that is sound; but ThreadSanitizer's wrapper of epoll_ctl() cannot
   // know and reports it, hence the bare system call.

@@ -18,6 +18,7 @@ class Poller {
  public:
   enum class Wake : std::uint8_t {
     on_input,
+    on_output,
     at_once, ///< also when there is nothing to read, as long as something can be written
   };
 

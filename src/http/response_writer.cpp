@@ -200,7 +200,8 @@ Result<void> ResponseWriter::send_file(const FileBody& body) {
   if (body.length <= kSmallFileMax) {
     return send_small_file(body);
   }
-  if (const int descriptor = body.file->descriptor(); descriptor >= 0) {
+  if (const int descriptor = body.file->descriptor();
+      descriptor >= 0 && socket_->can_send_files()) {
     return send_descriptor(body, descriptor);
   }
   FileSource source(body);

@@ -2,6 +2,7 @@
 
 #include "engine.hpp"
 #include "listener.hpp"
+#include "tls_entrance.hpp"
 
 #include <utility>
 
@@ -16,11 +17,15 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options,
     return fail(Errc::invalid_argument, "a limit of the HTTP server is 0");
   }
   TRY_ASSIGN(TrustedProxies proxies, TrustedProxies::parse(options.trusted_proxies));
+  std::unique_ptr<TlsEntrance> tls;
+  if (options.tls) {
+    TRY_ASSIGN(tls, TlsEntrance::open(*options.tls, system_clock()));
+  }
   TRY_ASSIGN(Listener listener,
              passed.socket ? adopt_listener(std::move(passed))
                            : open_listener(options.bind, options.port, options.socket_mode));
   TRY_ASSIGN(Poller poller, Poller::make());
-  return Engine::start({std::move(listener), std::move(poller), std::move(proxies)},
+  return Engine::start({std::move(listener), std::move(poller), std::move(proxies), std::move(tls)},
                        std::move(options),
                        std::move(router),
                        std::move(access_log));

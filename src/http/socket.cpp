@@ -1,5 +1,7 @@
 #include "socket.hpp"
 
+#include "tls_session.hpp"
+
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <utility>
 
 namespace pkc::http {
 
@@ -31,6 +34,16 @@ std::unexpected<Error> fail_slow() {
   return fail(Errc::timeout, "the client is too slow");
 }
 
+/// Whatever a peer did to end TLS, it is gone for us.
+std::unexpected<Error> fail_tls(Error error) {
+  error.code = Errc::unavailable;
+  return std::unexpected(std::move(error));
+}
+
+short poll_events(TlsWait wait) {
+  return wait == TlsWait::output ? POLLOUT : POLLIN;
+}
+
 /// Bytes that were handed to the kernel and not yet taken by the peer.
 int unacknowledged(int socket) {
   int count = 0;
@@ -38,6 +51,33 @@ int unacknowledged(int socket) {
 }
 
 } // namespace
+
+Socket::Socket(UniqueFd fd) : fd_(std::move(fd)) {}
+Socket::Socket(Socket&&) noexcept = default;
+Socket& Socket::operator=(Socket&&) noexcept = default;
+Socket::~Socket() = default;
+
+void Socket::begin_tls(std::unique_ptr<TlsSession> session) {
+  tls_ = std::move(session);
+}
+
+Result<std::optional<std::byte>> Socket::peek() const {
+  std::byte first{};
+  ssize_t count = 0;
+  int error_number = 0;
+  do {
+    count = ::recv(fd_.get(), &first, 1, MSG_PEEK);
+    error_number = errno;
+  } while (count < 0 && error_number == EINTR);
+  if (count > 0) {
+    return first;
+  }
+  if (count < 0 && error_number == EAGAIN) {
+    return std::nullopt;
+  }
+  return count == 0 ? fail(Errc::unavailable, "the client is gone")
+                    : fail_transfer(error_number, "receive");
+}
 
 Result<void> Socket::poll(short events, std::chrono::milliseconds timeout) {
   pollfd entry{fd_.get(), events, 0};
@@ -92,6 +132,9 @@ Result<void> Socket::retry_send(int error_number, std::string_view what, Pace& p
 }
 
 Result<std::optional<std::size_t>> Socket::try_receive(MutableByteSpan buffer) {
+  if (tls_ != nullptr) {
+    return try_receive_tls(buffer);
+  }
   for (;;) {
     const ssize_t count = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
     const int error_number = errno;
@@ -108,6 +151,9 @@ Result<std::optional<std::size_t>> Socket::try_receive(MutableByteSpan buffer) {
 }
 
 Result<std::size_t> Socket::receive(MutableByteSpan buffer, Pace& pace) {
+  if (tls_ != nullptr) {
+    return receive_tls(buffer, pace);
+  }
   for (;;) {
     TRY_ASSIGN(const std::optional<std::size_t> count, try_receive(buffer));
     if (count) {
@@ -122,6 +168,9 @@ Result<std::size_t> Socket::receive(MutableByteSpan buffer, Pace& pace) {
 }
 
 Result<std::size_t> Socket::send(ByteSpan bytes, More more, Pace& pace) {
+  if (tls_ != nullptr) {
+    return send_tls(bytes, pace);
+  }
   const int flags = MSG_NOSIGNAL | (more == More::yes ? MSG_MORE : 0);
   for (;;) {
     const ssize_t count = ::send(fd_.get(), bytes.data(), bytes.size(), flags);
@@ -143,6 +192,9 @@ Result<void> Socket::send_all(ByteSpan bytes, More more, Pace& pace) {
 }
 
 Result<std::size_t> Socket::send_file(int file, ByteCount offset, ByteCount length, Pace& pace) {
+  if (tls_ != nullptr) {
+    return send_file_tls(file, offset, length, pace);
+  }
   const auto step = static_cast<std::size_t>(std::min(length, kSendFileStepMax));
   for (;;) {
     auto position = static_cast<off_t>(offset);
@@ -156,13 +208,103 @@ Result<std::size_t> Socket::send_file(int file, ByteCount offset, ByteCount leng
   }
 }
 
+// ---- the same by TLS ----------------------------------------------------------------------------
+
+bool Socket::may_hold_input() const {
+  return tls_ != nullptr && tls_->may_hold_input();
+}
+
+bool Socket::awaits_output() const {
+  return tls_ != nullptr && tls_->awaits_output();
+}
+
+bool Socket::can_send_files() const {
+  return tls_ == nullptr || tls_->can_send_files();
+}
+
+Result<std::optional<std::size_t>> Socket::try_receive_tls(MutableByteSpan buffer) {
+  std::size_t total = 0;
+  do {
+    auto progress = tls_->receive(buffer.subspan(total));
+    if (!progress) {
+      return total > 0 ? Result<std::optional<std::size_t>>(total) // the next call fails again
+                       : fail_tls(std::move(progress).error());
+    }
+    if (progress->ended) {
+      return total;
+    }
+    if (progress->count == 0) {
+      return total > 0 ? std::optional(total) : std::nullopt;
+    }
+    total += progress->count;
+  } while (total < buffer.size() && tls_->may_hold_input());
+  return total;
+}
+
+Result<std::size_t> Socket::receive_tls(MutableByteSpan buffer, Pace& pace) {
+  for (;;) {
+    auto progress = tls_->receive(buffer);
+    if (!progress) {
+      return fail_tls(std::move(progress).error());
+    }
+    pace.moved(tls_->take_received());
+    if (progress->count > 0 || progress->ended) {
+      return progress->count;
+    }
+    if (pace.too_slow()) {
+      return fail_slow();
+    }
+    TRY(wait(poll_events(progress->wait), pace));
+  }
+}
+
+Result<std::size_t> Socket::send_tls(ByteSpan bytes, Pace& pace) {
+  for (;;) {
+    auto progress = tls_->send(bytes);
+    if (!progress) {
+      return fail_tls(std::move(progress).error());
+    }
+    pace.moved(tls_->take_sent());
+    if (progress->count > 0) {
+      return progress->count;
+    }
+    TRY(progress->wait == TlsWait::output ? wait_to_send(pace) : wait(POLLIN, pace));
+  }
+}
+
+Result<std::size_t> Socket::send_file_tls(int file,
+                                          ByteCount offset,
+                                          ByteCount length,
+                                          Pace& pace) {
+  const auto step = static_cast<std::size_t>(std::min(length, kSendFileStepMax));
+  for (;;) {
+    auto progress = tls_->send_file(file, offset, step);
+    if (!progress) {
+      return fail_tls(std::move(progress).error());
+    }
+    pace.moved(tls_->take_sent());
+    if (progress->wait == TlsWait::nothing) {
+      return progress->count;
+    }
+    TRY(progress->wait == TlsWait::output ? wait_to_send(pace) : wait(POLLIN, pace));
+  }
+}
+
 void Socket::acknowledge_now() {
   const int on = 1;
   // Best effort: without it the request is only slower.
   static_cast<void>(::setsockopt(fd_.get(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on)));
 }
 
+void Socket::end_tls() {
+  if (tls_ != nullptr) {
+    tls_->close_notify();
+    tls_.reset();
+  }
+}
+
 void Socket::shutdown_write() {
+  end_tls();
   static_cast<void>(::shutdown(fd_.get(), SHUT_WR)); // fails only when the peer is gone already
 }
 

@@ -1,4 +1,4 @@
-// Socket: one accepted connection's bytes. The seam where another transport (TLS) would enter.
+// Socket: one accepted connection's bytes, in clear or by TLS.
 #pragma once
 
 #include "pace.hpp"
@@ -10,10 +10,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 
 namespace pkc::http {
+
+class TlsSession;
 
 /// Whether more follows at once, so that the kernel may wait for it before it sends a segment.
 enum class More : std::uint8_t {
@@ -23,30 +26,53 @@ enum class More : std::uint8_t {
 
 /// A non-blocking stream socket, closed on destruction. One thread at a time, but shutdown() and
 /// shutdown_read(), which another thread may call to wake the one that waits. Errors of every
-/// transfer: unavailable when the peer is gone, timeout when it is slower than the pace; after an
-/// error the connection is of no use.
+/// transfer: unavailable when the peer is gone or breaks TLS, timeout when it is slower than the
+/// pace; after an error the connection is of no use.
 class Socket {
  public:
-  explicit Socket(UniqueFd fd) : fd_(std::move(fd)) {}
+  explicit Socket(UniqueFd fd);
+  Socket(Socket&&) noexcept;
+  Socket& operator=(Socket&&) noexcept;
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+  ~Socket();
 
   [[nodiscard]] int descriptor() const { return fd_.get(); }
+
+  /// From now on everything goes through `session`, which is of this socket.
+  void begin_tls(std::unique_ptr<TlsSession> session);
+  /// Null while the bytes are in clear.
+  [[nodiscard]] TlsSession* tls() const { return tls_.get(); }
+
+  /// The first byte that waits in the kernel, and stays there; nothing when none is there now. Does
+  /// not block. The end of the stream is an error, unavailable.
+  [[nodiscard]] Result<std::optional<std::byte>> peek() const;
 
   /// Takes what has arrived, at most `buffer`. 0 is the end of the stream; nothing when no byte is
   /// there now. Does not block.
   Result<std::optional<std::size_t>> try_receive(MutableByteSpan buffer);
+  /// Whether try_receive() may give more although the kernel has nothing.
+  [[nodiscard]] bool may_hold_input() const;
+  /// Whether it waits for room to send before it can receive, which only TLS may have to.
+  [[nodiscard]] bool awaits_output() const;
   /// Waits for at least one byte; 0 is the end of the stream.
   Result<std::size_t> receive(MutableByteSpan buffer, Pace& pace);
   /// Sends at least one byte and returns how many; waits for room.
   Result<std::size_t> send(ByteSpan bytes, More more, Pace& pace);
   /// Sends all of `bytes`.
   Result<void> send_all(ByteSpan bytes, More more, Pace& pace);
+  /// Whether send_file() can be used: in clear, and by TLS when the kernel encrypts.
+  [[nodiscard]] bool can_send_files() const;
   /// Sends a piece of an open file and returns how many bytes; 0 when the file ends at `offset`.
   Result<std::size_t> send_file(int file, ByteCount offset, ByteCount length, Pace& pace);
 
   /// Acknowledges what has come at once. A client that sends head and body in two segments waits
   /// for this with Nagle's algorithm on (ccache does): 40 ms a request without it.
   void acknowledge_now();
-  /// Tells the peer that nothing more comes; what was sent is still delivered.
+  /// Ends TLS, if there is any, with its own words. To be called before an orderly close.
+  void end_tls();
+  /// Tells the peer that nothing more comes; what was sent is still delivered. What is received
+  /// from here on is not decrypted.
   void shutdown_write();
   /// Makes the socket readable with end of stream, for whoever waits on it. Thread-safe.
   void shutdown_read() const;
@@ -62,8 +88,13 @@ class Socket {
   Result<void> wait_to_send(Pace& pace);
   /// After a transfer out that failed: returns when it is worth another try.
   Result<void> retry_send(int error_number, std::string_view what, Pace& pace);
+  Result<std::optional<std::size_t>> try_receive_tls(MutableByteSpan buffer);
+  Result<std::size_t> receive_tls(MutableByteSpan buffer, Pace& pace);
+  Result<std::size_t> send_tls(ByteSpan bytes, Pace& pace);
+  Result<std::size_t> send_file_tls(int file, ByteCount offset, ByteCount length, Pace& pace);
 
   UniqueFd fd_;
+  std::unique_ptr<TlsSession> tls_; ///< after fd_, which it uses
 };
 
 } // namespace pkc::http

@@ -211,7 +211,7 @@ struct Library {
 constexpr std::array kLibraries{
     Library{"httplib.h", {"src/http/", "src/net/"}},
     Library{"zstd", {"src/base/", "tests/"}},
-    Library{"openssl/", {"src/base/", "src/net/", "src/http/"}},
+    Library{"openssl/", {"src/base/", "src/net/", "src/http/", "tests/"}},
     Library{"nlohmann/", {"src/config/", "src/store/", "src/protocols/", "tests/"}},
     Library{"CLI/", {"src/cli/"}},
     Library{"spdlog/", {"src/ops/"}},

@@ -6,6 +6,7 @@
 #include "pkc/base/result.hpp"
 #include "pkc/base/unique_handle.hpp"
 #include "pkc/http/router.hpp"
+#include "pkc/http/tls.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -43,13 +44,15 @@ struct ServerOptions {
   std::chrono::milliseconds worker_idle_timeout{30'000}; ///< then a worker above workers_min ends
   std::vector<std::string>
       trusted_proxies; ///< numeric addresses, CIDR blocks or "unix", whose X-Forwarded-For counts
-  bool accepts_at_start = true; ///< else begin_accepting() does
+  bool accepts_at_start = true;  ///< else begin_accepting() does
+  std::optional<TlsOptions> tls; ///< nothing: requests come in clear
 };
 
 /// One finished request, for the access log. Views live during the call. A refused head has a
 /// record too, with what could be read of it. A record with neither method nor status is about the
 /// server: `failure` says why connections cannot be accepted at the moment, or what escaped outside
-/// a handler.
+/// a handler. One with `handshake` is about a client that could not agree with us on TLS, for the
+/// reason in `failure`: everyday life on the open internet.
 struct AccessRecord {
   std::string_view method;
   std::string_view target;      ///< path and query as sent; control bytes cannot occur in it
@@ -61,6 +64,7 @@ struct AccessRecord {
   bool aborted = false;     ///< the answer could not be completed; the connection was reset
   std::string_view failure; ///< for the operator only: an exception that escaped the handler (the
                             ///< answer was 500), or why the answer was aborted; mostly empty
+  bool handshake = false;
 };
 
 /// Called once a request, by the worker that served it, after the answer. By many threads at once;
@@ -104,7 +108,7 @@ class Server {
 
   /// Binds and begins to accept. Errors, with the address in the message: io when it cannot be
   /// bound; conflict when the path of a Unix socket belongs to a living server or is no socket;
-  /// invalid_argument for an unusable address or trusted proxy.
+  /// invalid_argument for an unusable address or trusted proxy, or for files of no use to TLS.
   ///
   /// An open `passed` socket is listened on instead: TCP or Unix, a listening stream socket, else
   /// invalid_argument.
@@ -123,6 +127,15 @@ class Server {
   [[nodiscard]] virtual const std::string& address() const = 0;
 
   [[nodiscard]] virtual ServerLoad load() const = 0;
+
+  /// The certificate in force; nothing when requests come in clear.
+  [[nodiscard]] virtual std::optional<TlsState> tls() const = 0;
+
+  /// Reads the files of TlsOptions again, for handshakes from now on; connections go on with what
+  /// they have, and clients may resume their sessions unless the trust in clients has changed. On
+  /// an error everything stays as it is. Errors: invalid_argument for files of no use, or when
+  /// requests come in clear; io. Blocks on the disk.
+  virtual Result<TlsState> reload_tls() = 0;
 
   /// The listening socket, for another process to inherit. Stays owned by the server.
   [[nodiscard]] virtual int listening_descriptor() const = 0;

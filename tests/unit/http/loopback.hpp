@@ -26,6 +26,7 @@
 
 namespace pkc::http::test {
 
+using std::chrono_literals::operator""h;
 using std::chrono_literals::operator""s;
 using std::chrono_literals::operator""ms;
 
@@ -58,8 +59,84 @@ struct Answer {
   }
 };
 
-/// A blocking raw client on loopback. Every wait ends with the patience.
-class Client {
+/// Requests and answers on a connection, however the bytes travel. Every wait ends with the
+/// patience.
+class Conversation {
+ public:
+  Conversation() = default;
+  Conversation(const Conversation&) = delete;
+  Conversation& operator=(const Conversation&) = delete;
+  Conversation(Conversation&&) = default;
+  Conversation& operator=(Conversation&&) = default;
+  virtual ~Conversation() = default;
+
+  /// False when the server has closed.
+  virtual bool send(std::string_view bytes) = 0;
+
+  /// Reads one answer; its body by Content-Length, none when `has_body` is false. Status 0 when the
+  /// connection ended before the end of the head.
+  Answer read(bool has_body = true) {
+    Answer answer;
+    std::size_t end = 0;
+    while ((end = buffer_.find("\r\n\r\n")) == std::string::npos) {
+      if (!receive()) {
+        return answer;
+      }
+    }
+    answer.head = buffer_.substr(0, end + 2);
+    buffer_.erase(0, end + 4);
+    const std::string_view digits = std::string_view(answer.head).substr(9, 3);
+    std::from_chars(digits.data(), digits.data() + digits.size(), answer.status);
+    const std::size_t length = has_body ? content_length(answer.head) : 0;
+    while (buffer_.size() < length && receive()) {
+    }
+    answer.body = buffer_.substr(0, length);
+    buffer_.erase(0, length);
+    return answer;
+  }
+
+  Answer request(std::string_view bytes, bool has_body = true) {
+    send(bytes);
+    return read(has_body);
+  }
+
+  /// How the connection ended, after whatever data was left.
+  enum class End {
+    closed,
+    reset,
+    truncated, ///< closed, but the TLS in it was not
+    open,      ///< it has not, within the patience
+  };
+  End read_to_end() {
+    while (receive()) {
+    }
+    return end_;
+  }
+
+  [[nodiscard]] const std::string& unread() const { return buffer_; }
+
+ protected:
+  /// Waits for more bytes in buffer_; false at the end, which end_ tells.
+  virtual bool receive() = 0;
+
+  std::string buffer_;
+  End end_ = End::open;
+
+ private:
+  static std::size_t content_length(std::string_view head) {
+    constexpr std::string_view kName = "\r\nContent-Length: ";
+    const std::size_t field = head.find(kName);
+    std::size_t length = 0;
+    if (field != std::string_view::npos) {
+      const std::string_view rest = head.substr(field + kName.size());
+      std::from_chars(rest.data(), rest.data() + rest.size(), length);
+    }
+    return length;
+  }
+};
+
+/// A blocking raw client on loopback.
+class Client final : public Conversation {
  public:
   /// `from`: the loopback address to connect from, as 127.0.0.`from`; 0 is the kernel's choice.
   explicit Client(std::uint16_t port, std::size_t receive_buffer = 0, std::uint8_t from = 0)
@@ -93,8 +170,7 @@ class Client {
     }
   }
 
-  /// False when the server has closed.
-  bool send(std::string_view bytes) {
+  bool send(std::string_view bytes) override {
     while (!bytes.empty()) {
       const ssize_t count = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (count < 0) {
@@ -121,66 +197,14 @@ class Client {
     return ::poll(&entry, 1, static_cast<int>(timeout.count())) > 0;
   }
 
-  /// Reads one answer; its body by Content-Length, none when `has_body` is false. Status 0 when the
-  /// connection ended before the end of the head.
-  Answer read(bool has_body = true) {
-    Answer answer;
-    std::size_t end = 0;
-    while ((end = buffer_.find("\r\n\r\n")) == std::string::npos) {
-      if (!receive()) {
-        return answer;
-      }
-    }
-    answer.head = buffer_.substr(0, end + 2);
-    buffer_.erase(0, end + 4);
-    const std::string_view digits = std::string_view(answer.head).substr(9, 3);
-    std::from_chars(digits.data(), digits.data() + digits.size(), answer.status);
-    const std::size_t length = has_body ? content_length(answer.head) : 0;
-    while (buffer_.size() < length && receive()) {
-    }
-    answer.body = buffer_.substr(0, length);
-    buffer_.erase(0, length);
-    return answer;
-  }
-
-  Answer request(std::string_view bytes, bool has_body = true) {
-    send(bytes);
-    return read(has_body);
-  }
-
   /// Takes up to `count` bytes off the connection; false at its end.
   bool take(std::size_t count) {
     std::string piece(count, '\0');
     return ::recv(fd_.get(), piece.data(), piece.size(), 0) > 0;
   }
 
-  /// How the connection ended, after whatever data was left.
-  enum class End {
-    closed,
-    reset,
-    open, ///< it has not, within the patience
-  };
-  End read_to_end() {
-    while (receive()) {
-    }
-    return end_;
-  }
-
-  [[nodiscard]] const std::string& unread() const { return buffer_; }
-
  private:
-  static std::size_t content_length(std::string_view head) {
-    constexpr std::string_view kName = "\r\nContent-Length: ";
-    const std::size_t field = head.find(kName);
-    std::size_t length = 0;
-    if (field != std::string_view::npos) {
-      const std::string_view rest = head.substr(field + kName.size());
-      std::from_chars(rest.data(), rest.data() + rest.size(), length);
-    }
-    return length;
-  }
-
-  bool receive() {
+  bool receive() override {
     pollfd entry{fd_.get(), POLLIN, 0};
     if (::poll(&entry, 1, static_cast<int>(kPatience.count())) <= 0) {
       end_ = End::open;
@@ -197,8 +221,6 @@ class Client {
   }
 
   UniqueFd fd_;
-  std::string buffer_;
-  End end_ = End::open;
 };
 
 /// A server for one test; stops with it.
