@@ -97,6 +97,25 @@ protocols::PolykitOptions polykit_options(const config::Settings& settings) {
   return options;
 }
 
+std::optional<http::TlsOptions> tls_options(const config::Settings& settings) {
+  const auto client_certificates = [&] {
+    switch (settings.tls_client_auth) {
+      case config::TlsClientAuth::required:
+        return http::ClientCertificates::required;
+      case config::TlsClientAuth::optional:
+        return http::ClientCertificates::optional;
+    }
+    std::unreachable();
+  };
+  if (settings.tls_cert.empty()) {
+    return std::nullopt;
+  }
+  return http::TlsOptions{.certificate_file = settings.tls_cert,
+                          .key_file = settings.tls_key,
+                          .client_ca_file = settings.tls_client_ca,
+                          .client_certificates = client_certificates()};
+}
+
 http::ServerOptions server_options(const config::Settings& settings) {
   return {.bind = settings.bind,
           .port = settings.port,
@@ -115,7 +134,8 @@ http::ServerOptions server_options(const config::Settings& settings) {
           .handover_quiet = http::ServerOptions{}.handover_quiet,
           .worker_idle_timeout = http::ServerOptions{}.worker_idle_timeout,
           .trusted_proxies = settings.trusted_proxies,
-          .accepts_at_start = false};
+          .accepts_at_start = false,
+          .tls = tls_options(settings)};
 }
 
 /// An exception in a handler or a machine out of descriptors is for the operator to act on; an
@@ -131,6 +151,11 @@ void log_failure(const http::AccessRecord& record, ops::Log& log) {
 http::AccessLog access_log(const config::Settings& settings, ops::Log& log) {
   const bool lines = settings.access_log && log.enabled(ops::LogLevel::info);
   return [&log, lines](const http::AccessRecord& record) {
+    if (record.handshake) {
+      log.debug("TLS handshake failed",
+                {{"client", record.client_address}, {"reason", record.failure}});
+      return;
+    }
     log_failure(record, log);
     const bool is_request = !record.method.empty() || record.status != 0;
     if (!lines || !is_request) {

@@ -1,11 +1,14 @@
 #include "lifecycle.hpp"
 
+#include "tls_report.hpp"
+
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -34,9 +37,11 @@ Result<void> sweep_uploads(blob::Backend& backend, Others others, ops::Log& log)
 Result<void> Lifecycle::run() {
   TRY(succeed());
   TRY(service_.server.begin_accepting());
-  service_.log.info("listening", {{"address", service_.server.address()}});
+  report_tls(service_.server, service_.log);
+  const std::string address = shown_address(service_.server);
+  service_.log.info("listening", {{"address", address}});
   service_.log.flush();
-  service_.notifier.ready(service_.server.address());
+  service_.notifier.ready(address);
   watch();
   TRY_ASSIGN(const End end, serve());
   return finish(end);
@@ -83,6 +88,8 @@ Result<Lifecycle::End> Lifecycle::serve() {
                service_.signals.wait({successor, predecessor}, successor_time_left()));
     if (woken.signal == SIGUSR2) {
       start_successor();
+    } else if (woken.signal == SIGHUP) {
+      reload_tls(service_.server, service_.log);
     } else if (woken.signal != 0) {
       if (successor_) {
         give_up_successor("this server is told to stop");

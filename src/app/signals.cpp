@@ -19,6 +19,7 @@ Result<Signals> Signals::make() {
   sigemptyset(&wanted);
   sigaddset(&wanted, SIGTERM);
   sigaddset(&wanted, SIGINT);
+  sigaddset(&wanted, SIGHUP);
   sigaddset(&wanted, SIGUSR2);
   if (const int error_number = pthread_sigmask(SIG_BLOCK, &wanted, nullptr); error_number != 0) {
     return fail_errno(error_number, "pthread_sigmask");

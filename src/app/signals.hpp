@@ -1,4 +1,4 @@
-// Signals: SIGTERM, SIGINT and SIGUSR2 as something to wait for.
+// Signals: SIGTERM, SIGINT, SIGHUP and SIGUSR2 as something to wait for.
 #pragma once
 
 #include "pkc/base/result.hpp"
@@ -17,8 +17,8 @@ struct Wakeup {
   int descriptor = -1;
 };
 
-/// Holds SIGTERM, SIGINT and SIGUSR2 back from every thread started after it, and hands them to
-/// whoever waits. Make one before the first thread. One thread at a time.
+/// Holds SIGTERM, SIGINT, SIGHUP and SIGUSR2 back from every thread started after it, and hands
+/// them to whoever waits. Make one before the first thread. One thread at a time.
 class Signals {
  public:
   static Result<Signals> make();

@@ -32,6 +32,8 @@ class Loader {
   void assign(const Row& row, const Origin& origin, const Literal& literal);
   void report(std::string problem) { problems_.push_back(std::move(problem)); }
   void check_orders();
+  void check_needs();
+  [[nodiscard]] bool is_bad(const Row* row) const;
   [[nodiscard]] Origin& origin_of(const Row& row);
 
   LoadedSettings loaded_;
@@ -253,17 +255,19 @@ void Loader::take_flags(const std::vector<Assignment>& flags) {
   }
 }
 
+/// Its value was refused: that is reported already, and nobody knows what was meant.
+bool Loader::is_bad(const Row* row) const {
+  return std::ranges::find(failed_, row) != failed_.end();
+}
+
 void Loader::check_orders() {
   for (const Order& order : orders()) {
     const Row* const low = find_row(order.low);
     const Row* const high = find_row(order.high);
     PKC_ASSERT(low != nullptr);
     PKC_ASSERT(high != nullptr);
-    const auto is_bad = [&](const Row* row) {
-      return std::ranges::find(failed_, row) != failed_.end();
-    };
     if (is_bad(low) || is_bad(high)) {
-      continue; // reported already, and nobody knows what was meant
+      continue;
     }
     // Both are of one type, and the variant compares their values then.
     if (low->field.get(loaded_.settings) > high->field.get(loaded_.settings)) {
@@ -276,8 +280,25 @@ void Loader::check_orders() {
   }
 }
 
+void Loader::check_needs() {
+  for (const Need& need : needs()) {
+    const Row* const row = find_row(need.name);
+    const Row* const needed = find_row(need.needs);
+    PKC_ASSERT(row != nullptr);
+    PKC_ASSERT(needed != nullptr);
+    const auto is_set = [&](const Row& asked) {
+      return asked.field.get(loaded_.settings) != *parse_value(asked.field, asked.initial);
+    };
+    if (!is_bad(row) && !is_bad(needed) && is_set(*row) && !is_set(*needed)) {
+      report(std::string(row->name) + " (" + origin_of(*row).text() + ") needs " +
+             std::string(needed->name) + ", which is not set");
+    }
+  }
+}
+
 std::expected<LoadedSettings, Problems> Loader::finish() && {
   check_orders();
+  check_needs();
   if (problems_.empty()) {
     return std::move(loaded_);
   }

@@ -26,6 +26,8 @@ constexpr std::array kLogLevelNames = {"trace"sv, "debug"sv, "info"sv, "warn"sv,
 constexpr std::array kDurabilityNames = {"none"sv, "file"sv, "full"sv};
 constexpr std::array kVerifyReadsNames = {"first"sv, "always"sv, "never"sv};
 
+constexpr std::array kTlsClientAuthNames = {"required"sv, "optional"sv};
+
 constexpr ByteCount kTiB = 1024 * kGiB;
 
 /// The number of bits in an address of the family, or 0 when `address` is not of it.
@@ -196,6 +198,29 @@ constexpr std::array kRows = {
         .help = "Addresses or CIDR blocks, separated by commas, whose X-Forwarded-For header is "
                 "believed; unix stands for the peers of a Unix socket. Everybody else is known by "
                 "the address of the connection."},
+    Row{.name = "tls-cert",
+        .section = "Network",
+        .field = optional_text<&Settings::tls_cert>("FILE"),
+        .initial = "",
+        .help = "Turns TLS on, with tls-key: the server's certificate in PEM form, followed by "
+                "those between it and its authority. SIGHUP makes the server read it again."},
+    Row{.name = "tls-key",
+        .section = "Network",
+        .field = optional_text<&Settings::tls_key>("FILE"),
+        .initial = "",
+        .help = "The private key of tls-cert, in PEM form and without a passphrase."},
+    Row{.name = "tls-client-ca",
+        .section = "Network",
+        .field = optional_text<&Settings::tls_client_ca>("FILE"),
+        .initial = "",
+        .help = "Asks clients for a certificate, which one of the authorities in this PEM file "
+                "must have signed."},
+    Row{.name = "tls-client-auth",
+        .section = "Network",
+        .field = choice<&Settings::tls_client_auth>(kTlsClientAuthNames),
+        .initial = "required",
+        .help = "Whether a client may do without a certificate where tls-client-ca asks for one. "
+                "A wrong certificate is refused in any case."},
     Row{.name = "max-connections",
         .section = "Network",
         .field = number<&Settings::max_connections>("N", {.min = 1, .max = 1'000'000}),
@@ -305,6 +330,10 @@ constexpr std::array kRows = {
 
 constexpr std::array kOrders = {Order{.low = "workers-min", .high = "workers-max"}};
 
+constexpr std::array kNeeds = {Need{.name = "tls-cert", .needs = "tls-key"},
+                               Need{.name = "tls-key", .needs = "tls-cert"},
+                               Need{.name = "tls-client-ca", .needs = "tls-cert"}};
+
 } // namespace
 
 std::span<const Row> rows() {
@@ -313,6 +342,10 @@ std::span<const Row> rows() {
 
 std::span<const Order> orders() {
   return kOrders;
+}
+
+std::span<const Need> needs() {
+  return kNeeds;
 }
 
 } // namespace pkc::config

@@ -83,9 +83,16 @@ struct Order {
   std::string_view high;
 };
 
+/// A setting that means nothing without another one.
+struct Need {
+  std::string_view name;
+  std::string_view needs;
+};
+
 /// The table.
 std::span<const Row> rows();
 std::span<const Order> orders();
+std::span<const Need> needs();
 
 /// The row with that flag name; null when there is none.
 const Row* find_row(std::string_view name);

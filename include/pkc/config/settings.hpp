@@ -38,6 +38,12 @@ enum class VerifyReads {
   never
 };
 
+/// Whether a client must show a certificate.
+enum class TlsClientAuth {
+  required,
+  optional
+};
+
 /// The settings, typed and within their ranges. The table in src/config/settings.cpp says what each
 /// is for and what its default is; an object made without load_settings() or default_settings()
 /// holds zeros.
@@ -55,6 +61,10 @@ struct Settings {
   std::uint16_t port = 0;   ///< 0: the kernel chooses
   unsigned socket_mode = 0; ///< permission bits
   std::vector<std::string> trusted_proxies;
+  std::string tls_cert;      ///< empty: no TLS
+  std::string tls_key;       ///< empty: no TLS
+  std::string tls_client_ca; ///< empty: clients are not asked for certificates
+  TlsClientAuth tls_client_auth{};
   std::size_t max_connections = 0;
   std::size_t max_connections_per_client = 0; ///< 0: no limit
   std::size_t workers_min = 0;

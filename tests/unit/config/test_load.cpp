@@ -64,6 +64,10 @@ TEST_SUITE("config::load_settings") {
     CHECK(settings.bind == "127.0.0.1");
     CHECK(settings.port == 8080);
     CHECK(settings.trusted_proxies.empty());
+    CHECK(settings.tls_cert.empty());
+    CHECK(settings.tls_key.empty());
+    CHECK(settings.tls_client_ca.empty());
+    CHECK(settings.tls_client_auth == TlsClientAuth::required);
     CHECK(settings.max_connections == 10'000);
     CHECK(settings.max_connections_per_client == 1000);
     CHECK(settings.workers_min == 4);
@@ -250,6 +254,18 @@ TEST_SUITE("config::load_settings") {
 
     CHECK(loaded.settings.port == 8080);
     CHECK(origin_of(loaded, "port") == "default");
+  }
+
+  TEST_CASE("load: a setting that means nothing without another one needs it") {
+    Sources alone;
+    alone.flags = {{"tls-key", "k"}, {"tls-client-ca", "a"}};
+    Sources together;
+    together.flags = {{"tls-key", "k"}, {"tls-cert", "c"}, {"tls-client-ca", "a"}};
+
+    CHECK(problems_of(alone) ==
+          Problems{"tls-key (flag --tls-key) needs tls-cert, which is not set",
+                   "tls-client-ca (flag --tls-client-ca) needs tls-cert, which is not set"});
+    CHECK(load(together).settings.tls_cert == "c");
   }
 
   TEST_CASE("load: all problems of all sources are reported at once, overridden ones too") {
