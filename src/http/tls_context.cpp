@@ -55,6 +55,7 @@ bool kernel_has_tls() {
 
 /// RFC 7301 section 3.2: without a protocol in common the connection ends with an alert. A client
 /// that offers h2 only would not understand us.
+// NOLINTNEXTLINE(readability-function-size): the parameters are OpenSSL's choice
 int select_protocol(SSL* /*session*/,
                     const unsigned char** chosen,
                     unsigned char* chosen_size,
@@ -83,6 +84,7 @@ int set_mac_key(EVP_MAC_CTX* mac, TicketKey& key) {
 
 /// Prepares the two contexts to seal a ticket (`sealing` 1) or to open one. Results are those of
 /// SSL_CTX_set_tlsext_ticket_key_evp_cb(3).
+// NOLINTNEXTLINE(readability-function-size): the parameters are OpenSSL's choice
 int use_ticket_key(SSL* session,
                    unsigned char* name,
                    unsigned char* nonce,

@@ -61,9 +61,7 @@ Certificate make_certificate(const CertificateFacts& facts,
   std::int64_t serial = 0;
   RAND_bytes(reinterpret_cast<unsigned char*>(&serial), sizeof(serial));
   ASN1_INTEGER_set_int64(X509_get_serialNumber(certificate), serial & INT64_MAX);
-  const auto seconds = [](std::chrono::hours hours) {
-    return std::chrono::seconds(hours).count();
-  };
+  const auto seconds = [](std::chrono::hours hours) { return std::chrono::seconds(hours).count(); };
   X509_gmtime_adj(X509_getm_notBefore(certificate), seconds(facts.begins_in));
   X509_gmtime_adj(X509_getm_notAfter(certificate), seconds(facts.expires_in));
   X509_NAME* const subject = X509_get_subject_name(certificate);
