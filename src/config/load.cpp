@@ -327,7 +327,7 @@ std::string config_path(const Sources& sources) {
 }
 
 Result<ConfigFile> read_config_file(FileSystem& file_system, const std::string& path) {
-  TRY_ASSIGN(const auto file, file_system.open(path));
+  TRY_ASSIGN(const auto file, file_system.open(follow_links(path)));
   if (file == nullptr) {
     return fail(Errc::invalid_argument, "there is no such file");
   }

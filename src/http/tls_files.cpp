@@ -49,7 +49,7 @@ class FileText {
   ~FileText() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
 
   Result<void> read(const std::string& path) {
-    TRY_ASSIGN(const auto file, posix_file_system().open(path));
+    TRY_ASSIGN(const auto file, posix_file_system().open(follow_links(path)));
     if (file == nullptr) {
       return fail(Errc::invalid_argument, "there is no such file");
     }

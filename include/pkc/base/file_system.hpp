@@ -91,6 +91,11 @@ class FileSystem {
   virtual Result<std::unique_ptr<File>> join_lock(const std::string& path, UniqueFd inherited) = 0;
 };
 
+/// Where a path leads that an operator gave us. FileSystem::open() follows no symbolic link, as
+/// nothing of ours is one; but a certificate of Let's Encrypt or a file of a Kubernetes volume
+/// comes as one. A path that leads nowhere is returned as it is.
+std::string follow_links(const std::string& path);
+
 /// The machine's file system. The returned object lives as long as the program and holds no state.
 FileSystem& posix_file_system();
 

@@ -10,6 +10,8 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 namespace pkc {
 
@@ -269,6 +271,12 @@ class PosixFileSystem final : public FileSystem {
 };
 
 } // namespace
+
+std::string follow_links(const std::string& path) {
+  std::error_code error;
+  const auto target = std::filesystem::canonical(path, error);
+  return error ? path : target.string();
+}
 
 FileSystem& posix_file_system() {
   static PosixFileSystem file_system;

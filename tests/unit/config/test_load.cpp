@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -363,6 +364,17 @@ TEST_SUITE("config::load_settings") {
     CHECK(by_flag->settings.port == 7);
     REQUIRE(by_variable.has_value());
     CHECK(by_variable->settings.port == 7);
+  }
+
+  TEST_CASE("load: a file that is named by a link is read") {
+    const test::TempDir dir;
+    std::ofstream(dir / "data.json") << R"({"port": 7})";
+    std::filesystem::create_symlink("data.json", dir / "server.json");
+
+    const auto loaded = load_settings(from_flag("config", dir / "server.json"), posix_file_system());
+
+    REQUIRE(loaded.has_value());
+    CHECK(loaded->settings.port == 7);
   }
 
   TEST_CASE("load: a file that cannot be read is one problem among the others") {

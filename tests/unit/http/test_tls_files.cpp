@@ -110,6 +110,17 @@ TEST_SUITE("http::Server TLS files") {
     }
   }
 
+  TEST_CASE("files: may be links, as those of Let's Encrypt are") {
+    const TlsFiles files;
+    for (const char* name : {"certificate", "key"}) {
+      const std::string path = files.path(name);
+      std::filesystem::rename(path, path + ".1");
+      std::filesystem::create_symlink(path + ".1", path);
+    }
+
+    CHECK(start(files).has_value());
+  }
+
   TEST_CASE("state: names the certificate and its last day") {
     const TlsFiles files;
     files.use(files.authority().issue("Straße"));
