@@ -1,6 +1,7 @@
 #include "pkc/store/content_store.hpp"
 
 #include "entry_cache.hpp"
+#include "small_file.hpp"
 #include "verification.hpp"
 
 #include "pkc/base/assert.hpp"
@@ -16,6 +17,8 @@ using locks::KeyLocks;
 /// Larger files are not kept open: opening costs little beside sending them, and a file that
 /// somebody deleted takes up its space for as long as it is open.
 constexpr ByteCount kKeptOpenMax = 256 * kKiB;
+/// Of smaller ones the bytes are kept: they cost no more than the kernel's side of an open file.
+constexpr ByteCount kKeptInMemoryMax = 4 * kKiB;
 
 class LocalContentStore final : public ContentStore {
  public:
@@ -137,7 +140,10 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::open_pair(const Key& ke
     if (entry && entry->identity == identity) {
       entry->file = std::move(file);
       if (entry->verified && identity.size <= kKeptOpenMax) {
-        entries_.keep_open(key.id(), entry->file);
+        entries_.keep_open(key.id(),
+                           identity.size <= kKeptInMemoryMax
+                               ? read_small_file(entry->file, *entry->sidecar)
+                               : entry->file);
       }
       return from_memory(*std::move(entry));
     }

@@ -262,6 +262,21 @@ TEST_SUITE("store::ContentStore verification") {
     }
   }
 
+  TEST_CASE("the bytes of a small file are kept, and only as long as nothing changed") {
+    World world;
+    REQUIRE(world.fixture.put(kKey, "content"));
+    for (int i = 0; i < 3; ++i) {
+      REQUIRE(world.fixture.get(kKey).value() == "content");
+    }
+    world.disk.fail_call(std::nullopt);
+    CHECK(world.fixture.get(kKey).value() == "content");
+    CHECK(world.disk.calls() == 1); // stat
+
+    world.disk.overwrite(world.fixture.blob_path(kKey), "cOntent");
+    CHECK_FALSE(world.fixture.get(kKey).value());
+    CHECK(world.fixture.corrupt_objects() == 1);
+  }
+
   TEST_CASE("always: a file that is kept open is hashed at every read all the same") {
     World world({.verify_reads = VerifyReads::always});
     REQUIRE(world.fixture.put(kKey, kContent));

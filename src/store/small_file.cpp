@@ -1,0 +1,33 @@
+#include "small_file.hpp"
+
+#include "pkc/base/assert.hpp"
+#include "pkc/base/digest.hpp"
+
+#include <algorithm>
+#include <span>
+
+namespace pkc::store {
+
+Result<std::size_t> SmallFile::read_at(ByteCount offset, MutableByteSpan buffer) {
+  const std::size_t start = std::min<ByteCount>(offset, bytes_.size());
+  const ByteSpan rest = as_bytes(bytes_).subspan(start);
+  const std::size_t count = std::min(rest.size(), buffer.size());
+  std::ranges::copy(rest.first(count), buffer.begin());
+  return count;
+}
+
+Result<void> SmallFile::write(ByteSpan /*bytes*/) {
+  PKC_ASSERT(false); // nobody writes to a file that was opened for reading
+  return {};
+}
+
+std::shared_ptr<File> read_small_file(std::shared_ptr<File> file, const Sidecar& sidecar) {
+  std::string bytes(sidecar.size, '\0');
+  const auto count = file->read_at(0, std::as_writable_bytes(std::span(bytes)));
+  if (!count || *count != sidecar.size || sha256(as_bytes(bytes)) != sidecar.hash) {
+    return file;
+  }
+  return std::make_shared<SmallFile>(std::move(bytes), file->opened_stat());
+}
+
+} // namespace pkc::store
