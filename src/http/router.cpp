@@ -52,6 +52,9 @@ bool is_well_encoded(std::string_view text) {
 
 /// REQUIRES: is_well_encoded(text).
 std::string percent_decode(std::string_view text) {
+  if (!text.contains('%')) {
+    return std::string(text);
+  }
   std::string decoded;
   decoded.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
