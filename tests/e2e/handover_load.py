@@ -44,6 +44,8 @@ class Broken(Exception):
 class Connection:
     """HTTP/1.1 with nothing between the test and the socket."""
 
+    begun = False  # something of the newest answer has come
+
     def __init__(self, address: Address) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
@@ -53,6 +55,7 @@ class Connection:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, request: bytes, *, is_head: bool) -> Answer:
+        self.begun = False
         self.socket.sendall(request)
         received = b""
         while (end := received.find(b"\r\n\r\n")) < 0:
@@ -73,6 +76,7 @@ class Connection:
         data = self.socket.recv(size)
         if not data:
             raise Broken("the connection was closed")
+        self.begun = True
         return data
 
     def close(self) -> None:
@@ -167,32 +171,35 @@ class Client(threading.Thread):
 class Load:
     """Clients of every kind, from start() to stop()."""
 
-    def __init__(self, address: Address, stored: dict[str, bytes]) -> None:
+    client = Client
+
+    def __init__(self, address: Address, stored: dict[str, bytes], rate: int = RATE) -> None:
         self.address = address
         self.results = Results()
         self.over = threading.Event()
         small, big = stored.items()
-        hits = RATE * 0.7
+        hits = rate * 0.7
         self.clients: list[Client] = []
         self.add(10, hits * 0.6, True, lambda n: repeat("GET", *small, 200))
         self.add(6, hits * 0.4, False, lambda n: repeat("GET", *small, 200))
-        self.add(1, RATE * 0.01, True, lambda n: repeat("GET", *big, 200))
-        self.add(1, RATE * 0.01, False, lambda n: repeat("GET", *big, 200))
+        self.add(1, rate * 0.01, True, lambda n: repeat("GET", *big, 200))
+        self.add(1, rate * 0.01, False, lambda n: repeat("GET", *big, 200))
         self.add(2, 1, True, lambda n: repeat("GET", *small, 200))  # mostly idle
-        self.add(2, RATE * 0.08, True, lambda n: repeat("HEAD", *small, 200))
+        self.add(2, rate * 0.08, True, lambda n: repeat("HEAD", *small, 200))
         absent = (artifact.key_for("absent"), b"")
-        self.add(2, RATE * 0.06, True, lambda n: repeat("GET", *absent, 404))
-        self.add(2, RATE * 0.04, False, lambda n: repeat("GET", *absent, 404))
-        self.add(2, RATE * 0.04, True, lambda n: uploads(f"kept {n}", n))
-        self.add(2, RATE * 0.03, False, lambda n: uploads(f"new {n}", n))
+        self.add(2, rate * 0.06, True, lambda n: repeat("GET", *absent, 404))
+        self.add(2, rate * 0.04, False, lambda n: repeat("GET", *absent, 404))
+        self.add(2, rate * 0.04, True, lambda n: uploads(f"kept {n}", n))
+        self.add(2, rate * 0.03, False, lambda n: uploads(f"new {n}", n))
         # Two clients that upload different bytes under the same keys at about the same time.
-        self.add(2, RATE * 0.03, False, lambda n: uploads("contended", n))
+        self.add(2, rate * 0.03, False, lambda n: uploads("contended", n))
 
     def add(
         self, count: int, rate: float, keeps: bool, requests: Callable[[int], Iterator[Request]]
     ) -> None:
         self.clients += [
-            Client(self, requests(number), rate / count, keeps=keeps) for number in range(count)
+            self.client(self, requests(number), rate / count, keeps=keeps)
+            for number in range(count)
         ]
 
     def start(self) -> None:

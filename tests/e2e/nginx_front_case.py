@@ -83,6 +83,10 @@ class Front:
     def connect(self) -> harness.RawConnection:
         return harness.RawConnection(self.nginx.port)
 
+    def connect_from(self, address: str) -> harness.RawConnection:
+        """From another address of this machine, which Linux has without being told."""
+        return harness.RawConnection(self.nginx.port, source=address)
+
     def ask(self, head: bytes, *body: bytes) -> harness.Response:
         """One request on a connection of its own."""
         with self.connect() as connection:
@@ -93,6 +97,11 @@ class Front:
 
     def get(self, key: str, method: str = "GET", **fields: str) -> harness.Response:
         return self.ask(head_of(method, key, **fields))
+
+    def get_from(self, address: str, key: str, **fields: str) -> harness.Response | None:
+        with self.connect_from(address) as connection:
+            connection.send(head_of("GET", key, **fields))
+            return connection.response()
 
     def put(self, key: str, body: bytes) -> harness.Response:
         return self.ask(head_of("PUT", key, content_length=str(len(body))), body)

@@ -160,10 +160,15 @@ def _read_chunked(stream: BinaryIO) -> tuple[bytes, bool]:
 
 
 class RawConnection:
-    """A socket on which the test writes the bytes itself."""
+    """A socket on which the test writes the bytes itself. `source` is another loopback address to
+    connect from, say 127.0.0.2."""
 
-    def __init__(self, port: int, *, timeout: float = IO_TIMEOUT) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(
+        self, port: int, *, timeout: float = IO_TIMEOUT, source: str | None = None
+    ) -> None:
+        self.socket = socket.create_connection(
+            ("127.0.0.1", port), timeout, None if source is None else (source, 0)
+        )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stream: BinaryIO = self.socket.makefile("rb")
 
