@@ -214,8 +214,12 @@ class FrontTest(HandoverTest):
                 text = replaced(text, f"    {name} off;\n", f"    {name} {value};\n")
         before, server = text.split("\nserver {\n")
         nginx = harness.Nginx(directory, server.rstrip().removesuffix("}"), http_lines=(before,))
-        self.addCleanup(nginx.stop)
+        self.addCleanup(self.check_nginx, nginx)
         return nginx
+
+    def check_nginx(self, nginx: harness.Nginx) -> None:
+        nginx.stop()
+        self.assertNotRegex(nginx.output_text(), r"\[(alert|crit|emerg)\]")
 
 
 def replaced(text: str, packaged: str, here: str) -> str:
