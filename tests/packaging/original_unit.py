@@ -1,25 +1,20 @@
 """The start line of the original server's systemd unit, word for word, run with our binary.
 
-It names a path, a directory, every address and port 8080. So the test runs in name spaces of its own, where
-/usr/local/bin and /var/cache are its, and the network is a loopback that nobody shares.
+It names a path, a directory, every address and port 8080. So the test runs in name spaces of its own,
+where /usr/local/bin and /var/cache are its, and the network is a loopback that nobody shares.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import socket
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-import artifact
-import harness
+import artifact  # noqa: E402
+import harness  # noqa: E402
+import name_spaces  # noqa: E402
 
 COMMAND = (
     "/usr/local/bin/polykit-cache",
@@ -28,7 +23,6 @@ COMMAND = (
     *("--port", "8080"),
     *("--log-level", "info"),
 )
-INSIDE = "PKC_TEST_INSIDE"  # set in the name spaces
 
 
 class Unit(harness.CacheServer):
@@ -56,46 +50,23 @@ class OriginalUnit(harness.ServerTest):
         self.assertEqual(server.stop(), 0)
 
 
-def enter() -> None:
-    """Runs this script again in name spaces of its own, as a root that is none outside; exits as it did."""
-    if shutil.which("unshare") is None:
-        harness.skip("unshare is not installed")
-    alone = ["unshare", "--map-root-user", "--net", "--mount", "--"]
-    tried = subprocess.run(  # noqa: S603
-        [*alone, "mount", "-t", "tmpfs", "tmpfs", "/var/cache"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if tried.returncode != 0:
-        harness.skip(f"no name spaces for this user: {tried.stderr.strip()}")
-    env = {**os.environ, INSIDE: "yes"}
-    sys.exit(subprocess.run([*alone, sys.executable, __file__], env=env, check=False).returncode)  # noqa: S603
-
-
 def furnish() -> None:
-    """/usr/local/bin with our binary alone, an empty /var/cache, and the loopback up."""
+    """/usr/local/bin with our binary alone, and an empty /var/cache."""
     binary = harness.environment_path("PKC_SERVER")
     if binary is None:
         raise harness.ServerError("PKC_SERVER does not name the server's binary")
     program = binary.read_bytes()
     for folder in ("/var/cache", "/usr/local/bin"):
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder], check=True)
+        mount = ["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder]
+        subprocess.run(mount, check=True)  # noqa: S603
     installed = Path(COMMAND[0])
     installed.write_bytes(program)
     installed.chmod(0o755)
-    raise_loopback()
-
-
-def raise_loopback() -> None:
-    """As `ip link set lo up`, which not every machine has."""
-    set_flags, is_up = 0x8914, 0x1  # SIOCSIFFLAGS, IFF_UP
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, set_flags, struct.pack("16sH14x", b"lo", is_up))
 
 
 if __name__ == "__main__":
-    if INSIDE not in os.environ:
-        enter()
+    if reason := name_spaces.why_not():
+        harness.skip(reason)
+    name_spaces.enter()
     furnish()
     harness.main()
