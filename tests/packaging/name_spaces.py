@@ -26,7 +26,7 @@ def why_not(*, root: bool = False) -> str | None:
     if shutil.which("unshare") is None:
         return "unshare is not installed"
     if root and os.geteuid() != 0:
-        return "only root may install in another root directory"
+        return "this needs root"
     command = [*_alone(root=root), "mount", "-t", "tmpfs", "tmpfs", "/var/cache"]
     tried = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     return None if tried.returncode == 0 else f"no name spaces for this user: {tried.stderr.strip()}"
