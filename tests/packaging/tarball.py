@@ -218,9 +218,9 @@ class BareDebian(PackageTest):
         self.run_in(self.directory, "cp", "--archive", "--reflink=auto", given, str(self.root))
         self.run_in(self.directory, "mount", "--bind", "/proc", f"{self.root}/proc")
         self.addCleanup(self.run_in, self.directory, "umount", f"{self.root}/proc")
-        shutil.copy(self.package, self.root / "root/package.tar.gz")
-        self.inside("tar", "--extract", "--file=/root/package.tar.gz", "--directory=/root")
-        self.installer = f"/root/{self.folder.name}/install.sh"
+        shutil.copy(self.package, self.root / "opt/package.tar.gz")
+        self.inside("tar", "--extract", "--file=/opt/package.tar.gz", "--directory=/opt")
+        self.installer = f"/opt/{self.folder.name}/install.sh"
 
     def inside(self, *command: str) -> str:
         return self.run_in(self.directory, "chroot", str(self.root), *command)

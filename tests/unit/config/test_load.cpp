@@ -371,7 +371,8 @@ TEST_SUITE("config::load_settings") {
     std::ofstream(dir / "data.json") << R"({"port": 7})";
     std::filesystem::create_symlink("data.json", dir / "server.json");
 
-    const auto loaded = load_settings(from_flag("config", dir / "server.json"), posix_file_system());
+    const auto loaded =
+        load_settings(from_flag("config", dir / "server.json"), posix_file_system());
 
     REQUIRE(loaded.has_value());
     CHECK(loaded->settings.port == 7);
