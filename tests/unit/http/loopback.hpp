@@ -223,6 +223,22 @@ class Client final : public Conversation {
   UniqueFd fd_;
 };
 
+/// Sends `count` PUTs of /echo, which answers with the body, at once; whether the answers come in
+/// order.
+inline bool echoes_pipelined(Client& client, int count) {
+  std::string requests;
+  for (int i = 0; i < count; ++i) {
+    const std::string body = std::to_string(i);
+    requests += "PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
+                "\r\n\r\n" + body;
+  }
+  bool good = client.send(requests);
+  for (int i = 0; i < count && good; ++i) {
+    good = client.read().body == std::to_string(i);
+  }
+  return good;
+}
+
 /// A server for one test; stops with it.
 class Loopback {
  public:

@@ -98,18 +98,7 @@ TEST_SUITE("http::Server") {
   TEST_CASE("pipelining: a hundred requests at once get a hundred answers in order") {
     const Loopback server(basic_router());
     Client client = server.client();
-    std::string requests;
-    for (int i = 0; i < 100; ++i) {
-      const std::string body = std::to_string(i);
-      requests +=
-          "PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
-          "\r\n\r\n" + body;
-    }
-    REQUIRE(client.send(requests));
-
-    for (int i = 0; i < 100; ++i) {
-      CHECK(client.read().body == std::to_string(i));
-    }
+    CHECK(echoes_pipelined(client, 100));
   }
 
   TEST_CASE("pipelining: more requests than the input buffer holds") {

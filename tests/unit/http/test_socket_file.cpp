@@ -81,18 +81,7 @@ TEST_SUITE("http::SocketFile") {
     const auto server = start_on(directory / "s");
     REQUIRE(server.has_value());
     Client client(directory / "s");
-    std::string requests;
-    for (int i = 0; i < 100; ++i) {
-      const std::string body = std::to_string(i);
-      requests +=
-          "PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
-          "\r\n\r\n" + body;
-    }
-    REQUIRE(client.send(requests));
-
-    for (int i = 0; i < 100; ++i) {
-      CHECK(client.read().body == std::to_string(i));
-    }
+    CHECK(echoes_pipelined(client, 100));
   }
 
   TEST_CASE("unix: the peer is known as unix, and as a trusted proxy it may name the client") {
