@@ -260,9 +260,12 @@ Result<void> FaultFileSystem::rename(const std::string& from, const std::string&
   if (!node || !target) {
     return fail(Errc::io, "rename " + from + " to " + to);
   }
-  state->parent_of(from)->names.erase(name_of(from));
+  const NodePtr source = state->parent_of(from);
+  source->names.erase(name_of(from));
   target->names.insert_or_assign(name_of(to), node);
-  node->changed = state->next_change++;
+  for (const NodePtr& changed : {node, source, target}) {
+    changed->changed = state->next_change++;
+  }
   return {};
 }
 
@@ -270,7 +273,11 @@ Result<bool> FaultFileSystem::remove(const std::string& path) {
   auto state = state_.lock();
   TRY(state->count_call());
   const NodePtr parent = state->parent_of(path);
-  return parent && parent->names.erase(name_of(path)) > 0;
+  if (!parent || parent->names.erase(name_of(path)) == 0) {
+    return false;
+  }
+  parent->changed = state->next_change++;
+  return true;
 }
 
 Result<std::optional<FileStat>> FaultFileSystem::stat(const std::string& path) {
@@ -306,6 +313,16 @@ Result<std::optional<std::vector<DirectoryEntry>>> FaultFileSystem::list(const s
     entries.push_back({name, child->is_directory});
   }
   return entries;
+}
+
+Result<DiskSpace> FaultFileSystem::space(const std::string& /*path*/) {
+  auto state = state_.lock();
+  TRY(state->count_call());
+  return state->space;
+}
+
+void FaultFileSystem::set_space(const DiskSpace& space) {
+  state_.lock()->space = space;
 }
 
 Result<void> FaultFileSystem::sync_directory(const std::string& path) {

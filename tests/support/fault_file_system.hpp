@@ -42,6 +42,7 @@ class FaultFileSystem final : public FileSystem {
 
   /// Every file below `path` with its content, by full path.
   [[nodiscard]] std::map<std::string, std::string> files(const std::string& path);
+  void set_space(const DiskSpace& space);
   /// Replaces the content of a file in place, as rotting bits would.
   void overwrite(const std::string& path, std::string content);
 
@@ -53,6 +54,8 @@ class FaultFileSystem final : public FileSystem {
   Result<bool> make_directory(const std::string& path) override;
   Result<std::optional<std::vector<DirectoryEntry>>> list(const std::string& path) override;
   Result<void> sync_directory(const std::string& path) override;
+  /// What set_space() said; at first, plenty. Files take nothing of it.
+  Result<DiskSpace> space(const std::string& path) override;
   Result<std::unique_ptr<File>> try_lock(const std::string& path) override;
   /// Stands for the process that a holder of the lock started; `inherited` is not looked at.
   Result<std::unique_ptr<File>> join_lock(const std::string& path, UniqueFd inherited) override;
@@ -78,6 +81,10 @@ class FaultFileSystem final : public FileSystem {
     std::optional<std::uint64_t> failing;
     bool failing_on = false; // every call from `failing` on, not only that one
     Errc code = Errc::io;
+    DiskSpace space{.size = 1000 * kGiB,
+                    .available = 1000 * kGiB,
+                    .files = 1'000'000'000,
+                    .files_available = 1'000'000'000};
     std::multiset<std::string> locks; // one for each holder
 
     Result<void> count_call();

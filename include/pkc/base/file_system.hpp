@@ -55,6 +55,14 @@ struct DirectoryEntry {
   bool is_directory = false;
 };
 
+/// What a file system has room for. `available`: for a process without privileges.
+struct DiskSpace {
+  ByteCount size = 0;
+  ByteCount available = 0;
+  std::uint64_t files = 0; ///< 0 where the file system has no limit of its own
+  std::uint64_t files_available = 0;
+};
+
 /// Everything we do with files. Thread-safe. Paths are as the operating system takes them. Every
 /// failure that is not absence is Errc::io or Errc::no_space; nothing is retried but EINTR and
 /// partial transfers.
@@ -82,6 +90,8 @@ class FileSystem {
   virtual Result<std::optional<std::vector<DirectoryEntry>>> list(const std::string& path) = 0;
   /// Waits until the names in the directory are on stable storage.
   virtual Result<void> sync_directory(const std::string& path) = 0;
+  /// What is left on the file system that `path` lies on. May be slow where that is a network's.
+  virtual Result<DiskSpace> space(const std::string& path) = 0;
   /// Takes an exclusive advisory lock on `path`, created when absent; held until the File is
   /// destroyed or the process ends, however it ends. Null when another holder has it.
   virtual Result<std::unique_ptr<File>> try_lock(const std::string& path) = 0;

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pkc::blob {
 
@@ -30,6 +31,19 @@ class Upload : public ByteSink {
   /// it held before or, if the machine stopped in between, something that is recognisably not a
   /// whole object.
   virtual Result<void> publish(std::string_view name, std::string_view sidecar) = 0;
+};
+
+/// A name that has a blob, a sidecar, or both.
+struct ListedName {
+  std::string name;
+  bool has_blob = false;
+  bool has_sidecar = false;
+  friend bool operator==(const ListedName&, const ListedName&) = default;
+};
+
+struct ShardListing {
+  std::vector<ListedName> names;      ///< in ascending order
+  std::vector<std::string> strangers; ///< paths of what nobody of ours put there
 };
 
 /// Where blobs are kept. Thread-safe; different names never wait for each other. Names are store
@@ -51,6 +65,22 @@ class Backend {
   /// Takes blob and sidecar out of sight into the quarantine with a note for the operator. The
   /// caller holds the exclusive lock of the name.
   virtual Result<void> quarantine(std::string_view name, std::string_view note) = 0;
+  /// Removes blob and sidecar; false when there was neither. The blob goes first, so whatever stops
+  /// this in between leaves a miss, and a power loss may bring back the pair or a part of it. The
+  /// caller holds the exclusive lock of the name.
+  virtual Result<bool> remove(std::string_view name) = 0;
+
+  /// The shards that may hold names, in ascending order. A shard is the first four characters of
+  /// all names in it, and there are 65,536 of them when all names are hexadecimal and of one case.
+  virtual Result<std::vector<std::string>> list_shards() = 0;
+  /// What lies in a shard; nothing, when there is no such shard any more. Names come and go
+  /// meanwhile: only who holds the lock of a name can rely on what is said of it.
+  virtual Result<ShardListing> list_shard(std::string_view shard) = 0;
+  /// What the shard's directory is; its mtime moves with each name that comes or goes. Nothing when
+  /// there is none.
+  virtual Result<std::optional<FileStat>> stat_shard(std::string_view shard) = 0;
+  virtual Result<DiskSpace> space() = 0;
+
   /// Tells whether uploads of a process may be in progress.
   using Uploads = std::function<bool(std::int64_t process)>;
   /// Removes what interrupted uploads left behind, but for those of processes that are `alive`;

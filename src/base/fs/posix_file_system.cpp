@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -213,6 +214,18 @@ class PosixFileSystem final : public FileSystem {
       }
       entries.push_back({std::string(name), is_directory(path, *entry)});
     }
+  }
+
+  Result<DiskSpace> space(const std::string& path) override {
+    struct statvfs found{};
+    if (retry_interrupted([&] { return ::statvfs(path.c_str(), &found); }) != 0) {
+      const int error_number = errno;
+      return fail_errno(error_number, "statvfs " + path);
+    }
+    return DiskSpace{.size = ByteCount{found.f_blocks} * found.f_frsize,
+                     .available = ByteCount{found.f_bavail} * found.f_frsize,
+                     .files = found.f_files,
+                     .files_available = found.f_favail};
   }
 
   Result<void> sync_directory(const std::string& path) override {

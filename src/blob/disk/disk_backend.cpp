@@ -1,3 +1,5 @@
+#include "shards.hpp"
+
 #include "pkc/base/assert.hpp"
 #include "pkc/base/guarded.hpp"
 #include "pkc/blob/disk.hpp"
@@ -53,12 +55,6 @@ class TempFile {
   std::unique_ptr<File> file_; // null once renamed
 };
 
-/// The directories of one name.
-struct Shard {
-  std::string outer; // <root>/aa
-  std::string inner; // <root>/aa/bb
-};
-
 class DiskBackend final : public Backend {
  public:
   DiskBackend(FileSystem& file_system, DiskOptions options, std::unique_ptr<File> lock)
@@ -71,6 +67,17 @@ class DiskBackend final : public Backend {
   Result<std::optional<FileStat>> stat(std::string_view name) override;
   Result<std::optional<std::string>> read_sidecar(std::string_view name, ByteCount limit) override;
   Result<void> quarantine(std::string_view name, std::string_view note) override;
+  Result<bool> remove(std::string_view name) override;
+  Result<std::vector<std::string>> list_shards() override {
+    return blob::list_shards(file_system_, options_.root);
+  }
+  Result<ShardListing> list_shard(std::string_view shard) override {
+    return blob::list_shard(file_system_, options_.root, shard);
+  }
+  Result<std::optional<FileStat>> stat_shard(std::string_view shard) override {
+    return file_system_.stat(shard_path(options_.root, shard).inner);
+  }
+  Result<DiskSpace> space() override { return file_system_.space(options_.root); }
   Result<std::size_t> sweep_uploads(const Uploads& alive) override;
   [[nodiscard]] int lock_descriptor() const override { return lock_->descriptor(); }
 
@@ -82,13 +89,19 @@ class DiskBackend final : public Backend {
   }
 
  private:
-  [[nodiscard]] Shard shard(std::string_view name) const;
-  [[nodiscard]] std::string blob_path(std::string_view name) const;
-  [[nodiscard]] std::string sidecar_path(std::string_view name) const;
+  [[nodiscard]] ShardPath shard(std::string_view name) const {
+    return shard_path(options_.root, name);
+  }
+  [[nodiscard]] std::string blob_path(std::string_view name) const {
+    return shard(name).inner.append("/").append(name).append(kBlobSuffix);
+  }
+  [[nodiscard]] std::string sidecar_path(std::string_view name) const {
+    return shard(name).inner.append("/").append(name).append(kSidecarSuffix);
+  }
   [[nodiscard]] std::string temp_directory() const { return options_.root + "/tmp"; }
   [[nodiscard]] std::string quarantine_directory() const { return options_.root + "/quarantine"; }
   Result<TempFile> make_temp();
-  Result<void> prepare_shard(const Shard& shard);
+  Result<void> prepare_shard(const ShardPath& shard);
   Result<void> rename_pair(TempFile& blob, TempFile& sidecar, std::string_view name);
   Result<std::string> free_quarantine_stem(std::string_view name);
 
@@ -136,27 +149,6 @@ Result<void> DiskUpload::replay(ByteSink& target) {
   }
 }
 
-Shard DiskBackend::shard(std::string_view name) const {
-  PKC_ASSERT(name.size() >= 4);
-  PKC_ASSERT(std::ranges::all_of(name, [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-  }));
-  Shard result;
-  result.outer = options_.root + '/';
-  result.outer += name.substr(0, 2);
-  result.inner = result.outer + '/';
-  result.inner += name.substr(2, 2);
-  return result;
-}
-
-std::string DiskBackend::blob_path(std::string_view name) const {
-  return shard(name).inner.append("/").append(name).append(".zst");
-}
-
-std::string DiskBackend::sidecar_path(std::string_view name) const {
-  return shard(name).inner.append("/").append(name).append(".json");
-}
-
 Result<TempFile> DiskBackend::make_temp() {
   // The lock keeps others out but for a process that hands over to us, whose number is another;
   // what an earlier process of our number left was swept at the start.
@@ -201,7 +193,7 @@ Result<std::optional<std::string>> DiskBackend::read_sidecar(std::string_view na
   return text;
 }
 
-Result<void> DiskBackend::prepare_shard(const Shard& shard) {
+Result<void> DiskBackend::prepare_shard(const ShardPath& shard) {
   if (prepared_shards_.lock()->contains(shard.inner)) {
     return {};
   }
@@ -241,7 +233,7 @@ Result<void> DiskBackend::publish(TempFile& blob,
     TRY(sidecar.file().sync());
   }
 
-  const Shard target = shard(name);
+  const ShardPath target = shard(name);
   TRY(prepare_shard(target));
   if (auto renamed = rename_pair(blob, sidecar, name); !renamed) {
     // Forget the shard: should its folder have been deleted by hand, the next upload makes it
@@ -284,6 +276,12 @@ Result<void> DiskBackend::quarantine(std::string_view name, std::string_view not
   TRY(file_system_.remove(stem + ".txt"));
   TRY_ASSIGN(const auto file, file_system_.create(stem + ".txt"));
   return file->write(as_bytes(note));
+}
+
+Result<bool> DiskBackend::remove(std::string_view name) {
+  TRY_ASSIGN(const bool had_blob, file_system_.remove(blob_path(name)));
+  TRY_ASSIGN(const bool had_sidecar, file_system_.remove(sidecar_path(name)));
+  return had_blob || had_sidecar;
 }
 
 /// The process that a temp file is of; nothing when its name is not one of ours.

@@ -177,4 +177,65 @@ TEST_SUITE("blob::disk") {
     CHECK(files.at("/cache/quarantine/aabbccdd.2.txt") == "why");
     CHECK(files.at("/cache/quarantine/aabbccdd.2.json") == "{}");
   }
+
+  TEST_CASE("remove: both files go, the blob first, and what is not there is told") {
+    FaultFileSystem disk;
+    const auto backend = make_backend(disk);
+    publish(*backend, "aabbccdd", "content");
+
+    disk.fail_call(1);
+    CHECK_FALSE(backend->remove("aabbccdd"));
+    CHECK(backend->open("aabbccdd").value() == nullptr);
+    CHECK(backend->remove("aabbccdd").value());
+    CHECK_FALSE(backend->remove("aabbccdd").value());
+
+    CHECK_FALSE(disk.files("/cache").contains("/cache/aa/bb/aabbccdd.json"));
+  }
+
+  TEST_CASE("list: every name of ours in order, and strangers apart") {
+    FaultFileSystem disk;
+    const auto backend = make_backend(disk);
+    for (const std::string name : {"aabbccee", "aabbccdd", "ffeeddcc", "AAbbccdd"}) {
+      publish(*backend, name, "content");
+    }
+    REQUIRE(disk.remove("/cache/aa/bb/aabbccee.json").value());
+    REQUIRE(disk.remove("/cache/ff/ee/ffeeddcc.zst").value());
+    for (const std::string name : {"aabbccdd.txt", "ccddaabb.zst", ".zst", "aabb_cdd.zst"}) {
+      REQUIRE(disk.create("/cache/aa/bb/" + name));
+    }
+    REQUIRE(disk.make_directory("/cache/aa/bb/aabbccff.zst"));
+    REQUIRE(disk.make_directory("/cache/nix").value());
+    REQUIRE(disk.make_directory("/cache/nix/aa").value());
+    REQUIRE(disk.create("/cache/bb"));
+
+    const auto shards = backend->list_shards().value();
+    const auto listing = backend->list_shard("aabb").value();
+
+    CHECK(shards == std::vector<std::string>{"AAbb", "aabb", "ffee"});
+    using Names = std::vector<pkc::blob::ListedName>;
+    CHECK(listing.names == Names{{"aabbccdd", true, true}, {"aabbccee", true, false}});
+    CHECK(listing.strangers == std::vector<std::string>{"/cache/aa/bb/.zst",
+                                                        "/cache/aa/bb/aabb_cdd.zst",
+                                                        "/cache/aa/bb/aabbccdd.txt",
+                                                        "/cache/aa/bb/aabbccff.zst",
+                                                        "/cache/aa/bb/ccddaabb.zst"});
+    CHECK(backend->list_shard("ffee").value().names == Names{{"ffeeddcc", false, true}});
+    CHECK(backend->list_shard("0000").value().names.empty());
+    CHECK_FALSE(backend->stat_shard("0000").value());
+  }
+
+  TEST_CASE("list: a shard's time moves when a name comes or goes") {
+    FaultFileSystem disk;
+    const auto backend = make_backend(disk);
+    publish(*backend, "aabbccdd", "content");
+    const auto before = backend->stat_shard("aabb").value();
+
+    publish(*backend, "aabbccee", "content");
+    const auto between = backend->stat_shard("aabb").value();
+    REQUIRE(backend->remove("aabbccee").value());
+
+    REQUIRE(before);
+    CHECK(before->mtime_ns < between->mtime_ns);
+    CHECK(between->mtime_ns < backend->stat_shard("aabb").value()->mtime_ns);
+  }
 }
