@@ -17,6 +17,9 @@ class SystemClock final : public Clock {
   [[nodiscard]] WallTime wall_now() const override {
     return floor<seconds>(std::chrono::system_clock::now());
   }
+  [[nodiscard]] WallTimeMs wall_now_ms() const override {
+    return floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  }
 };
 
 constexpr std::array<std::string_view, 7> kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};

@@ -12,16 +12,19 @@ namespace pkc::test {
 class FakeClock final : public Clock {
  public:
   [[nodiscard]] SteadyTime steady_now() const override {
-    return SteadyTime(std::chrono::seconds(elapsed_.load()));
+    return SteadyTime(std::chrono::milliseconds(elapsed_ms_.load()));
   }
   [[nodiscard]] WallTime wall_now() const override {
-    return WallTime(std::chrono::seconds(kStart + elapsed_.load()));
+    return std::chrono::floor<std::chrono::seconds>(wall_now_ms());
   }
-  void advance(std::chrono::seconds by) { elapsed_ += by.count(); }
+  [[nodiscard]] WallTimeMs wall_now_ms() const override {
+    return WallTime(std::chrono::seconds(kStart)) + std::chrono::milliseconds(elapsed_ms_.load());
+  }
+  void advance(std::chrono::milliseconds by) { elapsed_ms_ += by.count(); }
 
  private:
   static constexpr std::int64_t kStart = 1'767'225'600;
-  std::atomic<std::int64_t> elapsed_{0};
+  std::atomic<std::int64_t> elapsed_ms_{0};
 };
 
 } // namespace pkc::test

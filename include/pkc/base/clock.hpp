@@ -13,6 +13,7 @@ namespace pkc {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 using WallTime = std::chrono::sys_seconds;
+using WallTimeMs = std::chrono::sys_time<std::chrono::milliseconds>;
 
 /// Where times come from; tests bring their own. Thread-safe.
 class Clock {
@@ -20,6 +21,7 @@ class Clock {
   virtual ~Clock() = default;
   [[nodiscard]] virtual SteadyTime steady_now() const = 0;
   [[nodiscard]] virtual WallTime wall_now() const = 0;
+  [[nodiscard]] virtual WallTimeMs wall_now_ms() const = 0;
 };
 
 /// The machine's clocks. The returned object lives as long as the program and holds no state.
