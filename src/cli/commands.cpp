@@ -8,39 +8,61 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <cstddef>
 #include <exception>
+#include <iterator>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace pkc::cli {
 namespace {
 
-/// Whether a command reads the settings, and so reports what is wrong with any of their sources.
-enum class Reads {
-  settings,
-  nothing
-};
-
-struct CommandRow {
-  Command command;
-  Reads reads;
+constexpr std::array kConfigShowOptions = {
+    Option{.name = "json", .value = "", .help = "prints JSON, for scripts"},
 };
 
 constexpr std::array kCommands = {
-    CommandRow{{"serve", "runs the server; the default", run_serve}, Reads::settings},
-    CommandRow{{"config show",
-                "prints every setting, its value and where that came from (--json for scripts)",
-                run_config_show},
-               Reads::settings},
-    CommandRow{
-        {"config check", "tells what is wrong with the settings, if anything", run_config_check},
-        Reads::settings},
-    CommandRow{
-        {"config sample", "prints a settings file with everything explained", run_config_sample},
-        Reads::nothing},
-    CommandRow{{"config table", "", run_config_table}, Reads::nothing},
-    CommandRow{{"version", "prints the version", run_version}, Reads::nothing},
+    Command{
+        .syntax = {.command = "serve"}, .help = "runs the server; the default", .run = run_serve},
+    Command{.syntax = {.command = "config show", .options = kConfigShowOptions},
+            .help = "prints every setting, its value and where that came from",
+            .run = run_config_show},
+    Command{.syntax = {.command = "config check"},
+            .help = "tells what is wrong with the settings, if anything",
+            .run = run_config_check},
+    Command{.syntax = {.command = "config sample"},
+            .help = "prints a settings file with everything explained",
+            .reads = Reads::nothing,
+            .run = run_config_sample},
+    Command{.syntax = {.command = "config table"},
+            .help = "",
+            .reads = Reads::nothing,
+            .run = run_config_table},
+    Command{.syntax = {.command = "version"},
+            .help = "prints the version",
+            .reads = Reads::nothing,
+            .run = run_version},
 };
+
+/// A line of a list: `name`, and `help` in a column of its own.
+std::string listed(std::string_view name, std::string_view help) {
+  constexpr std::size_t kColumn = 18;
+  std::string line = "  ";
+  line += name;
+  line.resize(std::max(kColumn, line.size() + 1), ' ');
+  return line.append(help).append("\n");
+}
+
+constexpr std::string_view kAboutFlags =
+    "Each flag below is also an environment variable (--max-size is\n"
+    "POLYKIT_CACHE_MAX_SIZE) and a key of the settings file (max_size). A flag beats\n"
+    "the variable, which beats the file. A SIZE is a number of bytes or has a unit\n"
+    "that is a power of 1024 (512KiB, 5G); a DURATION is a number of seconds or has\n"
+    "one of ms, s, m, h, d.\n"
+    "\n";
 
 std::string usage() {
   std::string text =
@@ -48,25 +70,15 @@ std::string usage() {
       "\n"
       "Usage: polykit-cache [command] [flags]\n"
       "\n"
-      "Commands:\n";
-  for (const CommandRow& row : kCommands) {
-    if (!row.command.help.empty()) {
-      std::string name(row.command.name);
-      name.resize(15, ' ');
-      text.append("  ").append(name).append(row.command.help).append("\n");
+      "Commands (`polykit-cache <command> --help` tells more):\n";
+  for (const Command& command : kCommands) {
+    if (!command.help.empty()) {
+      text += listed(command.syntax.command, command.help);
     }
   }
-  text +=
-      "\n"
-      "  -h, --help     prints this text\n"
-      "  -V, --version  prints the version\n"
-      "\n"
-      "Each flag below is also an environment variable (--max-size is\n"
-      "POLYKIT_CACHE_MAX_SIZE) and a key of the settings file (max_size). A flag beats\n"
-      "the variable, which beats the file. A SIZE is a number of bytes or has a unit\n"
-      "that is a power of 1024 (512KiB, 5G); a DURATION is a number of seconds or has\n"
-      "one of ms, s, m, h, d.\n"
-      "\n";
+  text += "\n" + listed("-h, --help", "prints this text") +
+          listed("-V, --version", "prints the version") + "\n";
+  text += kAboutFlags;
   text += config::help_text();
   text +=
       "\n"
@@ -77,10 +89,51 @@ std::string usage() {
   return text;
 }
 
-const CommandRow* find_command(std::string_view name) {
-  const auto* const found =
-      std::ranges::find(kCommands, name, [](const CommandRow& row) { return row.command.name; });
+/// The help of one command, but for the server's: that is the whole.
+std::string usage_of(const Command& command) {
+  std::string text = "Usage: polykit-cache " + std::string(command.syntax.command);
+  text += command.syntax.options.empty() ? "" : " [options]";
+  text += command.reads == Reads::settings ? " [flags]" : "";
+  if (!command.syntax.operands.syntax.empty()) {
+    text.append(" ").append(command.syntax.operands.syntax);
+  }
+  std::string help(command.help);
+  help.front() = static_cast<char>(std::toupper(help.front()));
+  text.append("\n\n").append(help).append(".\n").append(command.details);
+  if (!command.syntax.options.empty()) {
+    text += "\nOptions:\n";
+  }
+  for (const Option& option : command.syntax.options) {
+    const std::string_view blank = option.value.empty() ? "" : " ";
+    text += listed("--" + std::string(option.name).append(blank).append(option.value), option.help);
+  }
+  if (command.reads == Reads::settings) {
+    text += "\nThe flags are the settings; `polykit-cache --help` lists them.\n";
+  }
+  return text;
+}
+
+const Command* find_command(std::string_view name) {
+  const auto* const found = std::ranges::find(
+      kCommands, name, [](const Command& command) { return command.syntax.command; });
   return found == kCommands.end() ? nullptr : found;
+}
+
+/// The members of a group, for whoever named only the group: "show, check or sample".
+std::string members_of(std::string_view group) {
+  std::vector<std::string_view> members;
+  for (const Command& command : kCommands) {
+    const std::string_view name = command.syntax.command;
+    if (!command.help.empty() && name.size() > group.size() && name.starts_with(group)) {
+      members.push_back(name.substr(group.size() + 1));
+    }
+  }
+  std::string text;
+  for (std::size_t at = 0; at < members.size(); ++at) {
+    const std::string_view separator = at + 1 == members.size() ? " or " : ", ";
+    text.append(at == 0 ? "" : separator).append(members[at]);
+  }
+  return text;
 }
 
 /// The mistakes of a command line whose command reads no settings: other sources do not matter.
@@ -94,26 +147,34 @@ config::Problems problems_of_flags(const Arguments& arguments) {
   return problems;
 }
 
+/// Prints the help of a command that was named with --help.
+int print_help(const Command* command) {
+  const bool whole =
+      command == nullptr || command->syntax.command == "serve" || command->help.empty();
+  return print(whole ? usage() : usage_of(*command));
+}
+
 int dispatch(Invocation invocation) {
   Arguments& arguments = invocation.arguments;
+  const Command* const command =
+      find_command(arguments.command.empty() ? "serve" : arguments.command);
   if (arguments.help) {
-    return print(usage());
+    return print_help(command);
   }
   if (arguments.version) {
     return run_version(invocation);
   }
-  const CommandRow* const row =
-      find_command(arguments.command.empty() ? "serve" : arguments.command);
-  if (row == nullptr) {
-    arguments.problems.push_back(arguments.command + " needs to know what: show, check or sample");
+  if (command == nullptr) {
+    arguments.problems.push_back(arguments.command +
+                                 " needs to know what: " + members_of(arguments.command));
   }
-  if (row == nullptr || row->reads == Reads::nothing) {
+  if (command == nullptr || command->reads == Reads::nothing) {
     const config::Problems problems = problems_of_flags(arguments);
     if (!problems.empty()) {
       return print_problems(problems);
     }
   }
-  return row->command.run(invocation);
+  return command->run(invocation);
 }
 
 } // namespace
@@ -128,11 +189,9 @@ int run_version(const Invocation& /*invocation*/) {
 
 int run(const std::vector<std::string>& words, std::vector<config::Assignment> environment) {
   try {
-    std::vector<std::string_view> names;
-    std::ranges::transform(kCommands, std::back_inserter(names), [](const CommandRow& row) {
-      return row.command.name;
-    });
-    return dispatch(Invocation{.arguments = parse_arguments(words, names),
+    std::vector<Syntax> commands;
+    std::ranges::transform(kCommands, std::back_inserter(commands), &Command::syntax);
+    return dispatch(Invocation{.arguments = parse_arguments(words, commands),
                                .environment = std::move(environment)});
   } catch (const std::exception& error) {
     print_error(std::string("polykit-cache: ") + error.what() + "\n");

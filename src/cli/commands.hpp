@@ -3,6 +3,7 @@
 
 #include "arguments.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,11 +16,21 @@ struct Invocation {
   std::vector<config::Assignment> environment;
 };
 
+/// Whether a command reads the settings, and so reports what is wrong with any of their sources.
+enum class Reads : std::uint8_t {
+  settings,
+  nothing
+};
+
 /// One command. Its function returns an exit code and writes to standard output and error.
 struct Command {
-  std::string_view name;
-  std::string_view help; ///< empty: not listed
-  int (*run)(const Invocation&);
+  Syntax syntax;
+  std::string_view help; ///< in one line; empty: not listed
+  /// For its own --help, as it is printed: what it does, and its exit codes.
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
+  std::string_view details{};
+  Reads reads = Reads::settings;
+  int (*run)(const Invocation&) = nullptr;
 };
 
 /// Parses `words`, the command line without the program's name, and does what it asks for. Returns

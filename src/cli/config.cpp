@@ -11,7 +11,8 @@ int run_config_show(const Invocation& invocation) {
   if (!loaded) {
     return kExitUsage;
   }
-  return print(invocation.arguments.json ? config::show_json(*loaded) : config::show_text(*loaded));
+  return print(invocation.arguments.has("json") ? config::show_json(*loaded)
+                                                : config::show_text(*loaded));
 }
 
 int run_config_check(const Invocation& invocation) {

@@ -97,7 +97,7 @@ const std::string kHint = "Try `polykit-cache --help` for commands, flags and wh
 TEST_SUITE("cli::polykit-cache") {
   TEST_CASE("--help: goes to standard output, wherever it stands") {
     for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-             {"--help"}, {"-h"}, {"serve", "--help"}, {"--port", "x", "config", "show", "-h"}}) {
+             {"--help"}, {"-h"}, {"serve", "--help"}, {"--port", "x", "serve", "-h"}}) {
       const Finished finished = run_program(words);
 
       CHECK(finished.exit_code == 0);
@@ -106,6 +106,16 @@ TEST_SUITE("cli::polykit-cache") {
       CHECK(contains(finished.out, "\nExit codes:\n  0 "));
       CHECK(finished.err.empty());
     }
+  }
+
+  TEST_CASE("--help: of a command, tells what that takes") {
+    const Finished finished = run_program({"--port", "x", "config", "show", "-h"});
+
+    CHECK(finished.exit_code == 0);
+    CHECK(finished.out.starts_with("Usage: polykit-cache config show [options] [flags]\n"));
+    CHECK(contains(finished.out, "\nOptions:\n  --json          prints JSON, for scripts\n"));
+    CHECK(!contains(finished.out, "--storage-dir"));
+    CHECK(finished.err.empty());
   }
 
   TEST_CASE("--version: one line") {
@@ -140,6 +150,10 @@ TEST_SUITE("cli::polykit-cache") {
          "polykit-cache: unexpected argument \"shwo\"; did you mean config show?\n" + config_needs},
         {{"serve", "now"}, "polykit-cache: unexpected argument \"now\"\n"},
         {{"--json"}, "polykit-cache: unknown flag --json\n"},
+        {{"--json", "config", "show"}, "polykit-cache: --json must stand behind config show\n"},
+        {{"config", "show", "--jsn"}, "polykit-cache: unknown flag --jsn; did you mean --json?\n"},
+        {{"config", "show", "--json=yes"}, "polykit-cache: --json takes no value\n"},
+        {{"config", "show", "--json", "--json"}, "polykit-cache: --json is given more than once\n"},
         {{"config", "sample", "--zzz"}, "polykit-cache: unknown flag --zzz\n"},
         {{"--log-level", "loud", "--port", "1", "--port=2"},
          "polykit-cache: --port is given more than once\n"
