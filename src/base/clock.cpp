@@ -35,6 +35,14 @@ void append_padded(std::string& text, unsigned value, int width) {
   text.append(digits.data(), end);
 }
 
+void append_time_of_day(std::string& text, const std::chrono::hh_mm_ss<seconds>& clock) {
+  append_padded(text, static_cast<unsigned>(clock.hours().count()), 2);
+  text += ':';
+  append_padded(text, static_cast<unsigned>(clock.minutes().count()), 2);
+  text += ':';
+  append_padded(text, static_cast<unsigned>(clock.seconds().count()), 2);
+}
+
 /// The number in text[at, at + width), digits only.
 std::optional<unsigned> digits_at(std::string_view text, std::size_t at, std::size_t width) {
   unsigned value = 0;
@@ -66,12 +74,23 @@ std::string format_http_date(WallTime time) {
   text += ' ';
   append_padded(text, static_cast<unsigned>(static_cast<int>(date.year())), 4);
   text += ' ';
-  append_padded(text, static_cast<unsigned>(clock.hours().count()), 2);
-  text += ':';
-  append_padded(text, static_cast<unsigned>(clock.minutes().count()), 2);
-  text += ':';
-  append_padded(text, static_cast<unsigned>(clock.seconds().count()), 2);
+  append_time_of_day(text, clock);
   text += " GMT";
+  return text;
+}
+
+std::string format_utc(WallTime time) {
+  const auto day = floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  std::string text;
+  append_padded(text, static_cast<unsigned>(static_cast<int>(date.year())), 4);
+  text += '-';
+  append_padded(text, static_cast<unsigned>(date.month()), 2);
+  text += '-';
+  append_padded(text, static_cast<unsigned>(date.day()), 2);
+  text += 'T';
+  append_time_of_day(text, std::chrono::hh_mm_ss(time - day));
+  text += 'Z';
   return text;
 }
 

@@ -37,6 +37,9 @@ std::string format_duration(std::chrono::milliseconds duration);
 /// RFC 9110 section 5.6.7 IMF-fixdate, e.g. "Sun, 06 Nov 1994 08:49:37 GMT".
 std::string format_http_date(WallTime time);
 
+/// RFC 3339 in UTC, e.g. "1994-11-06T08:49:37Z".
+std::string format_utc(WallTime time);
+
 /// Parses an IMF-fixdate; nothing for any other form.
 std::optional<WallTime> parse_http_date(std::string_view text);
 

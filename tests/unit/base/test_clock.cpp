@@ -7,6 +7,13 @@ using pkc::parse_http_date;
 using pkc::WallTime;
 using std::chrono::seconds;
 
+TEST_SUITE("base::utc") {
+  TEST_CASE("format: RFC 3339, with leading zeros") {
+    CHECK(pkc::format_utc(WallTime(seconds(784'111'777))) == "1994-11-06T08:49:37Z");
+    CHECK(pkc::format_utc(WallTime(seconds(951'782'400))) == "2000-02-29T00:00:00Z");
+  }
+}
+
 TEST_SUITE("base::http_date") {
   TEST_CASE("format: the example of RFC 9110 section 5.6.7") {
     CHECK(format_http_date(WallTime(seconds(784'111'777))) == "Sun, 06 Nov 1994 08:49:37 GMT");
