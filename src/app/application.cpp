@@ -19,6 +19,7 @@
 #include "pkc/protocols/admin.hpp"
 #include "pkc/protocols/polykit.hpp"
 #include "pkc/store/content_store.hpp"
+#include "pkc/store/readiness.hpp"
 #include "pkc/version.hpp"
 
 #include <unistd.h>
@@ -232,9 +233,10 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
   locks::KeyLocks key_locks(&key_lock_file);
   const auto store = store::make_content_store(
       *backend, system_clock(), log, metrics, store_options(settings, key_locks));
+  store::Readiness readiness(*backend, system_clock(), log);
   http::Router router;
   protocols::mount_polykit(router, *store, log, metrics, polykit_options(settings));
-  protocols::mount_admin(router, metrics);
+  protocols::mount_admin(router, metrics, readiness, system_clock());
 
   http::PassedSocket passed = passed_socket(start, log);
   TRY_ASSIGN(const auto server,
@@ -244,6 +246,7 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
                                  std::move(passed)));
   Lifecycle lifecycle({.server = *server,
                        .backend = *backend,
+                       .readiness = readiness,
                        .signals = start.signals,
                        .notifier = notifier,
                        .log = log,

@@ -168,7 +168,9 @@ void Lifecycle::forget_predecessor() {
 
 Result<void> Lifecycle::finish(End end) {
   if (end == End::stop) {
-    service_.notifier.stopping(); // after a hand-over the service goes on
+    // Not after a hand-over: the service goes on.
+    service_.notifier.stopping();
+    service_.readiness.stop();
   }
   service_.log.info(end == End::stop ? "shutting down" : "handing over",
                     {{"grace", format_duration(options_.grace)}});

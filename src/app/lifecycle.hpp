@@ -12,6 +12,7 @@
 #include "pkc/blob/backend.hpp"
 #include "pkc/http/server.hpp"
 #include "pkc/ops/log.hpp"
+#include "pkc/store/readiness.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -25,6 +26,7 @@ namespace pkc::app {
 struct Service {
   http::Server& server; ///< does not accept yet
   blob::Backend& backend;
+  store::Readiness& readiness;
   Signals& signals;
   Notifier& notifier;
   ops::Log& log;

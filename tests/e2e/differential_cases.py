@@ -128,7 +128,6 @@ def route_cases() -> Iterator[Case]:
     k = key_of("route")
     targets = {
         "root": "/",
-        "health": "/health",
         "collection": "/v1/artifacts",
         "collection with slash": "/v1/artifacts/",
         "slash after the key": f"/v1/artifacts/{k}/",
@@ -141,6 +140,10 @@ def route_cases() -> Iterator[Case]:
     for name, target in targets.items():
         steps = [request("GET", target), request("HEAD", target), request("PUT", target, body=b"x")]
         yield Case(f"route: {name}", steps, k)
+
+    for target in ("/health", "/up", "/metrics"):
+        steps = [request("GET", target), request("HEAD", target), request("PUT", target, body=b"x")]
+        yield Case(f"operator: {target}", steps, k)
 
     for method in ("POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get"):
         name = f"method: {method}"

@@ -86,6 +86,11 @@ DIFFERENCES = (
         _steps("13", _ERROR_BODY) | _steps("2", _ERROR_HEAD),
     ),
     Difference(
+        "What an operator asks; the original knows none of it.",
+        ("operator: *",),
+        {"1.status": (404, 200), "2.status": (404, 200), "3.status": (404, 405)},
+    ),
+    Difference(
         "Every error is JSON, and Allow is a list of distinct methods.",
         (
             "method: POST",

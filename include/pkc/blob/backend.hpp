@@ -87,6 +87,10 @@ class Backend {
   /// returns how many. At any time.
   virtual Result<std::size_t> sweep_uploads(const Uploads& alive) = 0;
 
+  /// Does on a small scale what an upload does until it is published, and leaves nothing: an error
+  /// says that uploads would fail, too. Blocks on the disk.
+  virtual Result<void> probe() = 0;
+
   /// The descriptor that keeps other servers away, for a successor to inherit; -1 when there is
   /// none. Stays owned by the backend.
   [[nodiscard]] virtual int lock_descriptor() const = 0;

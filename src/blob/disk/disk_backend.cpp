@@ -5,6 +5,7 @@
 #include "pkc/blob/disk.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <charconv>
 #include <cstddef>
@@ -79,6 +80,7 @@ class DiskBackend final : public Backend {
   }
   Result<DiskSpace> space() override { return file_system_.space(options_.root); }
   Result<std::size_t> sweep_uploads(const Uploads& alive) override;
+  Result<void> probe() override;
   [[nodiscard]] int lock_descriptor() const override { return lock_->descriptor(); }
 
   Result<void> publish(TempFile& blob, std::string_view name, std::string_view sidecar);
@@ -313,6 +315,14 @@ Result<std::size_t> DiskBackend::sweep_uploads(const Uploads& alive) {
     }
   }
   return swept;
+}
+
+Result<void> DiskBackend::probe() {
+  // One block: a full disk still has names to give.
+  constexpr std::array<std::byte, 4 * kKiB> kBlock{};
+  TRY_ASSIGN(TempFile temp, make_temp());
+  TRY(temp.file().write(kBlock));
+  return options_.durability == Durability::none ? Result<void>{} : temp.file().sync();
 }
 
 Result<std::unique_ptr<File>> take_lock(FileSystem& file_system, DiskOptions& options) {

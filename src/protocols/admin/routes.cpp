@@ -1,14 +1,48 @@
 #include "pkc/protocols/admin.hpp"
 
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
 namespace pkc::protocols {
 
-void mount_admin(http::Router& router, ops::Metrics& metrics) {
+namespace {
+
+http::Response answer(int status, std::string_view type, std::string body) {
+  auto response = http::make_response(status);
+  response.headers.add("Content-Type", type);
+  response.headers.add("Cache-Control", "no-store"); // else a cache may guess
+  response.body = std::move(body);
+  return response;
+}
+
+http::Response health(store::Readiness& readiness, const Clock& clock) {
+  const std::optional<std::string_view> trouble = readiness.trouble();
+  // The reasons are plain words of ours, so nothing needs to be escaped.
+  std::string body = R"({"status":")";
+  body += trouble ? "unhealthy\"," : "healthy\",";
+  if (trouble) {
+    body.append(R"("error":")").append(*trouble).append("\",");
+  }
+  body.append(R"("timestamp":")").append(format_utc(clock.wall_now())).append("\"}");
+  return answer(trouble ? 503 : 200, "application/json", std::move(body));
+}
+
+} // namespace
+
+void mount_admin(http::Router& router,
+                 ops::Metrics& metrics,
+                 store::Readiness& readiness,
+                 const Clock& clock) {
   router.add({http::Method::get, "/metrics", [&metrics](http::Request& /*request*/) {
-                auto response = http::make_response(200);
-                response.headers.add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-                response.headers.add("Cache-Control", "no-store"); // else a cache may guess
-                response.body = metrics.render();
-                return response;
+                return answer(200, "text/plain; version=0.0.4; charset=utf-8", metrics.render());
+              }});
+  router.add({http::Method::get, "/up", [](http::Request& /*request*/) {
+                return answer(200, "text/plain; charset=utf-8", "up\n");
+              }});
+  router.add({http::Method::get, "/health", [&readiness, &clock](http::Request& /*request*/) {
+                return health(readiness, clock);
               }});
 }
 

@@ -7,6 +7,7 @@
 #include "pkc/base/unique_handle.hpp"
 #include "pkc/blob/disk.hpp"
 #include "pkc/http/server.hpp"
+#include "pkc/store/readiness.hpp"
 
 #include <doctest/doctest.h>
 
@@ -86,6 +87,7 @@ class Life {
     lifecycle_.emplace(
         Service{.server = *server_,
                 .backend = *backend_,
+                .readiness = readiness_,
                 .signals = signals_,
                 .notifier = notifier_,
                 .log = log_,
@@ -99,6 +101,7 @@ class Life {
 
   RememberingLog& log() { return log_; }
   [[nodiscard]] bool serves() const { return accepts(server_->port()); }
+  [[nodiscard]] bool is_stopping() { return readiness_.trouble() == "the server is shutting down"; }
   static void signal(int number) { REQUIRE(::kill(::getpid(), number) == 0); }
   bool end() {
     thread_.join();
@@ -112,6 +115,7 @@ class Life {
   Notifier notifier_;
   pkc::test::TempDir directory_;
   std::unique_ptr<blob::Backend> backend_;
+  store::Readiness readiness_{*backend_, system_clock(), log_};
   std::unique_ptr<http::Server> server_;
   std::optional<Lifecycle> lifecycle_;
   bool ended_well_ = false;
@@ -139,7 +143,8 @@ TEST_SUITE("app::Lifecycle") {
 
     CHECK(life.log().await("handing over"));
     CHECK(life.end());
-    CHECK(life.serves()); // the queue of the successor's socket takes clients
+    CHECK_FALSE(life.is_stopping()); // the service goes on
+    CHECK(life.serves());            // the queue of the successor's socket takes clients
   }
 
   TEST_CASE("SIGTERM: ends the life, and a successor that is not ready with it") {
@@ -152,6 +157,7 @@ TEST_SUITE("app::Lifecycle") {
     CHECK(life.end());
     CHECK(life.log().await("given up; serving on reason=this server is told to stop"));
     CHECK_FALSE(life.serves());
+    CHECK(life.is_stopping());
   }
 }
 
