@@ -94,12 +94,12 @@ pkc_dep(cli11 CLI11::CLI11)
 pkc_dep(yaml ${PKC_YAML})
 pkc_dep(toml ${PKC_TOML})
 pkc_dep(zstd ${PKC_ZSTD})
-pkc_dep(httplib Threads::Threads)
+pkc_dep(httplib Threads::Threads OpenSSL::SSL)
 target_include_directories(dep_httplib SYSTEM INTERFACE "${PKC_HTTPLIB_DIR}")
 # Out of the way of our own limits. Here and not beside an #include, because every user of a header-only library must see
 # the same values.
 target_compile_definitions(dep_httplib INTERFACE CPPHTTPLIB_HEADER_MAX_LENGTH=1048576 CPPHTTPLIB_MAX_LINE_LENGTH=1048576
-  CPPHTTPLIB_REQUEST_URI_MAX_LENGTH=1048576 CPPHTTPLIB_HEADER_MAX_COUNT=1000)
+  CPPHTTPLIB_REQUEST_URI_MAX_LENGTH=1048576 CPPHTTPLIB_HEADER_MAX_COUNT=1000 CPPHTTPLIB_OPENSSL_SUPPORT)
 if(PKC_TESTS)
   pkc_dep(doctest doctest::doctest)
 endif()

@@ -1,0 +1,59 @@
+// Outgoing HTTP.
+#pragma once
+
+#include "pkc/base/bytes.hpp"
+#include "pkc/base/result.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace pkc::net {
+
+enum class Scheme : std::uint8_t {
+  http,
+  https
+};
+
+/// What is asked of the certificate of an https server. `any` is for a server that is known by how
+/// it is reached, such as one of our own on this machine.
+enum class PeerCertificate : std::uint8_t {
+  valid, ///< signed by an authority that the machine trusts, for the host
+  any
+};
+
+/// A server.
+struct Origin {
+  Scheme scheme = Scheme::http;
+  std::string host;       ///< name, numeric address (IPv6 without brackets), or "unix:/PATH"
+  std::uint16_t port = 0; ///< of no use to a Unix socket
+  PeerCertificate certificate = PeerCertificate::valid;
+
+  /// "https://[::1]:8443", "unix:/run/polykit-cache/http.sock".
+  [[nodiscard]] std::string text() const;
+};
+
+struct Limits {
+  std::chrono::milliseconds timeout{5'000}; ///< of the whole exchange, but for the resolver's time
+  ByteCount body_size_max = 64 * kKiB;
+};
+
+struct Answer {
+  int status = 0;
+  std::string body;
+};
+
+/// Sends GET `target` on a connection of its own and returns whatever is answered; redirects are
+/// not followed, and no proxy is used. Blocks. Thread-safe, in a process that ignores SIGPIPE.
+/// Errors: unavailable when there was no whole answer within the limits.
+Result<Answer> get(const Origin& origin, const std::string& target, const Limits& limits);
+
+/// Agrees with an https server on TLS and leaves. That succeeds also at a server that asks for a
+/// certificate of the client, which it looks at afterwards. As get() otherwise.
+Result<void> shake_hands(const Origin& origin, const Limits& limits);
+
+/// The address by which this machine reaches what listens on `bind`: loopback for the addresses
+/// that stand for all, and no brackets. Pure.
+std::string address_of_listener(const std::string& bind);
+
+} // namespace pkc::net

@@ -1,0 +1,111 @@
+#include "pkc/net/client.hpp"
+
+#include <httplib.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <exception>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+namespace pkc::net {
+
+namespace {
+
+constexpr std::string_view kUnixPrefix = "unix:";
+
+bool is_unix(const Origin& origin) {
+  return origin.host.starts_with(kUnixPrefix);
+}
+
+std::unique_ptr<httplib::SSLClient> make_tls_client(const std::string& host, const Origin& origin) {
+  auto client = std::make_unique<httplib::SSLClient>(host, origin.port);
+  client->enable_server_certificate_verification(origin.certificate == PeerCertificate::valid);
+  client->enable_server_hostname_verification(origin.certificate == PeerCertificate::valid);
+  return client;
+}
+
+void set_up(httplib::ClientImpl& client, const Origin& origin, const Limits& limits) {
+  if (is_unix(origin)) {
+    client.set_address_family(AF_UNIX);
+  }
+  // The sum is bounded by the last of them, but does not count the time to connect.
+  client.set_connection_timeout(limits.timeout);
+  client.set_read_timeout(limits.timeout);
+  client.set_write_timeout(limits.timeout);
+  client.set_max_timeout(limits.timeout);
+  client.set_payload_max_length(limits.body_size_max);
+  client.set_follow_location(false);
+  client.set_keep_alive(false);
+}
+
+/// One code for all: the library calls a deadline that passed while it read a failed read.
+std::unexpected<Error> failure(httplib::Error error, const Origin& origin) {
+  return fail(Errc::unavailable, origin.text() + ": " + httplib::to_string(error));
+}
+
+} // namespace
+
+std::string Origin::text() const {
+  if (is_unix(*this)) {
+    return host;
+  }
+  const bool is_v6 = host.find(':') != std::string::npos;
+  return std::string(scheme == Scheme::https ? "https://" : "http://") +
+         (is_v6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
+}
+
+Result<Answer> get(const Origin& origin, const std::string& target, const Limits& limits) try {
+  const std::string host = is_unix(origin) ? origin.host.substr(kUnixPrefix.size()) : origin.host;
+  std::unique_ptr<httplib::ClientImpl> client;
+  if (origin.scheme == Scheme::https) {
+    client = make_tls_client(host, origin);
+  } else {
+    client = std::make_unique<httplib::ClientImpl>(host, origin.port);
+  }
+  set_up(*client, origin, limits);
+  const httplib::Result result = client->Get(target);
+  if (!result) {
+    return failure(result.error(), origin);
+  }
+  return Answer{.status = result->status, .body = result->body};
+} catch (const std::exception& error) {
+  return fail(Errc::unavailable, origin.text() + ": " + error.what());
+}
+
+Result<void> shake_hands(const Origin& origin, const Limits& limits) try {
+  const std::string host = is_unix(origin) ? origin.host.substr(kUnixPrefix.size()) : origin.host;
+  const auto client = make_tls_client(host, origin);
+  set_up(*client, origin, limits);
+  // The library knows requests only. This is called behind the handshake, and ends the request.
+  bool agreed = false;
+  client->set_session_verifier([&agreed](httplib::tls::session_t /*session*/) {
+    agreed = true;
+    return httplib::SSLVerifierResponse::CertificateRejected;
+  });
+  const httplib::Result result = client->Get("/");
+  return agreed ? Result<void>{} : failure(result.error(), origin);
+} catch (const std::exception& error) {
+  return fail(Errc::unavailable, origin.text() + ": " + error.what());
+}
+
+std::string address_of_listener(const std::string& bind) {
+  const bool bracketed = bind.size() > 2 && bind.front() == '[' && bind.back() == ']';
+  std::string host = bracketed ? bind.substr(1, bind.size() - 2) : bind;
+  in_addr v4{};
+  in6_addr v6{};
+  // inet_aton, as the resolver does for the server: "0" is an address, too.
+  if (::inet_aton(host.c_str(), &v4) != 0 && v4.s_addr == htonl(INADDR_ANY)) {
+    return "127.0.0.1";
+  }
+  if (::inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6)) {
+    return "::1";
+  }
+  return host;
+}
+
+} // namespace pkc::net
