@@ -27,6 +27,9 @@ constexpr std::array kConfigShowOptions = {
 constexpr std::array kCommands = {
     Command{
         .syntax = {.command = "serve"}, .help = "runs the server; the default", .run = run_serve},
+    Command{.syntax = {.command = "healthcheck"},
+            .help = "asks the server with these settings, on this machine, whether it is well",
+            .run = run_healthcheck},
     Command{.syntax = {.command = "config show", .options = kConfigShowOptions},
             .help = "prints every setting, its value and where that came from",
             .run = run_config_show},
@@ -84,7 +87,8 @@ std::string usage() {
       "\n"
       "Exit codes:\n"
       "  0  done; for the server: stopped by SIGTERM or SIGINT\n"
-      "  1  the server could not start or go on; the last line of the log says why\n"
+      "  1  the server could not start or go on, and the last line of the log says why;\n"
+      "     or it is not healthy\n"
       "  2  wrong flags, variables or settings file; standard error says which\n";
   return text;
 }

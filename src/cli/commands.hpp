@@ -38,6 +38,7 @@ struct Command {
 int run(const std::vector<std::string>& words, std::vector<config::Assignment> environment);
 
 int run_serve(const Invocation& invocation);
+int run_healthcheck(const Invocation& invocation);
 int run_config_show(const Invocation& invocation);
 int run_config_check(const Invocation& invocation);
 int run_config_sample(const Invocation& invocation);

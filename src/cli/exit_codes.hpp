@@ -4,7 +4,7 @@
 namespace pkc::cli {
 
 constexpr int kExitOk = 0;     ///< done, or stopped by a signal as asked
-constexpr int kExitFailed = 1; ///< the server could not start, or an output could not be written
+constexpr int kExitFailed = 1; ///< the server could not start or is not healthy; an output failed
 constexpr int kExitUsage = 2;  ///< the command line, environment or settings file is wrong
 
 } // namespace pkc::cli
