@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 using pkc::Errc;
 using pkc::Result;
@@ -70,6 +71,13 @@ class HungBackend final : public pkc::blob::Backend {
   Result<void> quarantine(std::string_view /*name*/, std::string_view /*note*/) override {
     return none();
   }
+  Result<bool> remove(std::string_view /*name*/) override { return none(); }
+  Result<std::vector<std::string>> list_shards() override { return none(); }
+  Result<pkc::blob::ShardListing> list_shard(std::string_view /*shard*/) override { return none(); }
+  Result<std::optional<pkc::FileStat>> stat_shard(std::string_view /*shard*/) override {
+    return none();
+  }
+  Result<pkc::DiskSpace> space() override { return none(); }
   Result<std::size_t> sweep_uploads(const Uploads& /*alive*/) override { return none(); }
   [[nodiscard]] int lock_descriptor() const override { return -1; }
 
