@@ -3,6 +3,7 @@
 #include "pkc/net/client.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <string_view>
 #include <utility>
 
@@ -44,7 +45,7 @@ Result<std::string> check_health(const config::Settings& settings) {
            " speaks TLS; it demands a certificate, so its health could not be asked for";
   }
   TRY_ASSIGN(const net::Answer answer, net::get(origin, std::string(kTarget), {}));
-  const std::string told =
+  std::string told =
       origin.text() + std::string(kTarget) + " answers " + std::to_string(answer.status);
   if (answer.status != 200 || !answer.body.starts_with(kHealthy)) {
     return fail(Errc::unavailable, told + ": " + shown(answer.body));

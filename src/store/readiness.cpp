@@ -21,7 +21,7 @@ std::optional<std::string_view> Readiness::trouble() {
     if (state->probing) {
       return now - state->begun >= kPatience ? kSilent : state->trouble;
     }
-    if (state->done && now - *state->done < kInterval) {
+    if (now < state->next) {
       return state->trouble;
     }
     state->probing = true;
@@ -41,7 +41,7 @@ Readiness::Trouble Readiness::probe() {
     const auto state = state_.lock();
     changed = state->trouble != trouble;
     state->trouble = trouble;
-    state->done = clock_.steady_now();
+    state->next = clock_.steady_now() + kInterval;
     state->probing = false;
   }
   if (changed && trouble) {

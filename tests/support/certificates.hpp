@@ -18,6 +18,7 @@ struct Identity {
 
 /// What a certificate says.
 struct CertificateFacts {
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
   std::string name{};                  ///< the CN of the subject
   std::chrono::hours begins_in{-1};    ///< from now
   std::chrono::hours expires_in{1000}; ///< from now

@@ -37,8 +37,8 @@ class Readiness {
   using Trouble = std::optional<std::string_view>;
   struct State {
     bool probing = false;
-    SteadyTime begun;               ///< of the probe under way
-    std::optional<SteadyTime> done; ///< of the last one
+    SteadyTime begun;                    ///< of the probe under way
+    SteadyTime next = SteadyTime::min(); ///< when the last result is too old
     /// At first nothing: the server has just made its directory ready.
     Trouble trouble;
   };

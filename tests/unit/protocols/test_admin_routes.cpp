@@ -12,7 +12,6 @@
 #include <string_view>
 #include <variant>
 
-using pkc::Errc;
 using pkc::http::Method;
 using pkc::http::Response;
 
@@ -24,13 +23,13 @@ struct World {
     pkc::protocols::mount_admin(router, metrics, readiness, clock);
   }
 
-  Response send(Method method, std::string_view path) {
+  Response send(Method method, std::string_view path) const {
     pkc::http::Request request;
     request.method = method;
     request.path = path;
     return router.dispatch(request);
   }
-  Response get(std::string_view path) { return send(Method::get, path); }
+  Response get(std::string_view path) const { return send(Method::get, path); }
 
   pkc::test::FaultFileSystem disk;
   pkc::test::FakeClock clock;
@@ -48,7 +47,7 @@ std::string text_of(const Response& response) {
 
 TEST_SUITE("protocols::admin") {
   TEST_CASE("health: healthy, with the time") {
-    World world;
+    const World world;
 
     const Response response = world.get("/health");
 
@@ -106,7 +105,7 @@ TEST_SUITE("protocols::admin") {
   }
 
   TEST_CASE("all: other methods are refused") {
-    World world;
+    const World world;
     for (const std::string_view path : {"/health", "/up", "/metrics"}) {
       CAPTURE(path);
       const Response response = world.send(Method::put, path);
