@@ -100,42 +100,6 @@ class UnixSocket(harness.ServerTest):
         self.assertIn("is no socket", server.output_text())
         self.assertEqual(path.read_text(), "precious")
 
-    def test_nginx_in_front_serves_and_names_the_client(self) -> None:
-        server = self.start_on_file("--trusted-proxies", "unix")
-        nginx = self.start_nginx(
-            "client_max_body_size 0;"
-            "location / { proxy_pass http://cache; proxy_http_version 1.1;"
-            ' proxy_set_header Connection ""; proxy_set_header Host $http_host;'
-            " proxy_set_header X-Forwarded-For 192.0.2.7; }",
-            http_lines=(f"upstream cache {{ server unix:{server.path}; keepalive 4; }}",),
-        )
-        bodies = {}
-        for number in range(20):
-            key = artifact.key_for(f"nginx {number}")
-            bodies[key] = artifact.build(key, {"stdout.txt": key.encode()})
-            answer = self.send(nginx, "PUT", key, bodies[key])
-            self.assertEqual(answer.status, 201)
-
-        for key, body in bodies.items():
-            self.assertEqual(self.send(nginx, "GET", key).body, body)
-        self.assertEqual(self.send(nginx, "GET", artifact.key_for("none")).status, 404)
-        server.terminate()
-        self.assertEqual(server.wait(), 0)
-        self.assertEqual(server.output_text().count("client=192.0.2.7"), 41)
-
-    def send(
-        self, nginx: harness.Nginx, method: str, key: str, body: bytes = b""
-    ) -> harness.Response:
-        with harness.RawConnection(nginx.port) as connection:
-            connection.send(
-                f"{method} /v1/artifacts/{key} HTTP/1.1\r\nHost: cache\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n".encode(),
-                body,
-            )
-            answer = connection.response()
-        assert answer is not None
-        return answer
-
 
 class Notify(harness.ServerTest):
     """NOTIFY_SOCKET and WATCHDOG_USEC, as systemd sets them for Type=notify."""

@@ -1,47 +1,34 @@
-"""What the tests behind nginx share: the packaged configuration, with only addresses and paths replaced.
+"""nginx with the packaged configuration, with only addresses and paths replaced.
 
 Not a test itself.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import os
-import shutil
-import socket
-import ssl
-import subprocess
+import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from handover_case import HandoverTest
-from robustness_case import harness
+from front_case import (
+    CERTIFICATE,
+    KEY,
+    NETWORKS,
+    PACKAGING,
+    SOCKET,
+    Behind,
+    Front,
+    FrontTest,
+    Mode,
+    links_of,
+    replaced,
+)
+from robustness_case import await_event, harness
 
-PACKAGED = HERE.parent.parent / "packaging/nginx/polykit-cache.conf"
-NAME = "cache.example"  # as in the packaged file
-CERTIFICATE, KEY = "/etc/polykit-cache/fullchain.pem", "/etc/polykit-cache/privkey.pem"
-NETWORKS = ("tcp", "unix")
+PACKAGED = PACKAGING / "nginx/polykit-cache.conf"
 
-
-@dataclass(frozen=True)
-class Mode:
-    """One way to connect nginx with the server."""
-
-    network: str = "tcp"
-    buffering: str | None = None  # nothing: as packaged
-    request_buffering: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.network}, buffering {self.buffering}, request {self.request_buffering}"
-
-
-MODES = [
+IN_ALL_WAYS = [
     Mode(network, buffering, request_buffering)
     for network in NETWORKS
     for buffering in ("on", "off")
@@ -49,76 +36,13 @@ MODES = [
 ]
 
 
-class Behind(harness.CacheServer):
-    """A server that listens on a port that the kernel chose, or on a file."""
-
-    def __init__(self, file: Path | None, *arguments: str, **options: object) -> None:
-        self.file = file
-        bind = () if file is None else ("--bind", f"unix:{file}")
-        super().__init__(*bind, *arguments, **options)  # type: ignore[arg-type]
-
-    def _find_port(self) -> bool:
-        if self.file is None:
-            return super()._find_port()
-        self.port = 0
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(self.file)) == 0
-
-    @property
-    def address(self) -> str:
-        """As nginx writes it."""
-        return f"127.0.0.1:{self.port}" if self.file is None else f"unix:{self.file}"
-
-    def sockets(self) -> set[str]:
-        """The connections and listeners it holds now; no two ever share a name."""
-        return {link for link in links_of(self.pid) if link.startswith("socket:")}
-
-
-class Front:
-    """nginx with the packaged configuration, and the server behind it."""
-
-    def __init__(self, nginx: harness.Nginx, server: Behind, directory: Path) -> None:
-        self.nginx, self.server, self.directory = nginx, server, directory
-
-    def connect(self) -> harness.RawConnection:
-        return harness.RawConnection(self.nginx.port)
-
-    def connect_from(self, address: str) -> harness.RawConnection:
-        """From another address of this machine, which Linux has without being told."""
-        return harness.RawConnection(self.nginx.port, source=address)
-
-    def ask(self, head: bytes, *body: bytes) -> harness.Response:
-        """One request on a connection of its own."""
-        with self.connect() as connection:
-            connection.send(head, *body)
-            answer = connection.response(head=head.startswith(b"HEAD "))
-        assert answer is not None, head
-        return answer
-
-    def get(self, key: str, method: str = "GET", **fields: str) -> harness.Response:
-        return self.ask(head_of(method, key, **fields))
-
-    def get_from(self, address: str, key: str, **fields: str) -> harness.Response | None:
-        with self.connect_from(address) as connection:
-            connection.send(head_of("GET", key, **fields))
-            return connection.response()
-
-    def put(self, key: str, body: bytes) -> harness.Response:
-        return self.ask(head_of("PUT", key, content_length=str(len(body))), body)
-
-    def connect_tls(self, certificate: Path) -> ssl.SSLSocket:
-        context = ssl.create_default_context(cafile=str(certificate))
-        plain = socket.socket(socket.AF_UNIX)
-        plain.settimeout(harness.IO_TIMEOUT)
-        plain.connect(str(self.directory / "tls.sock"))
-        return context.wrap_socket(plain, server_hostname=NAME)
-
+class NginxFront(Front):
     def workers(self) -> list[int]:
-        path = Path(f"/proc/{self.nginx.pid}/task/{self.nginx.pid}/children")
+        path = Path(f"/proc/{self.proxy.pid}/task/{self.proxy.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
 
     def spooled(self) -> set[str]:
-        """Bodies that nginx keeps in files, which have no name any more."""
+        """Files that have no name any more."""
         links = {link for worker in self.workers() for link in links_of(worker)}
         return {
             link
@@ -126,84 +50,30 @@ class Front:
             if link.startswith((f"{self.directory}/client_body/", f"{self.directory}/proxy/"))
         }
 
-
-def links_of(pid: int) -> set[str]:
-    """What the descriptors of a process are."""
-    links: set[str] = set()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            links.add(os.readlink(link))
-    return links
-
-
-def head_of(method: str, key: str, **fields: str) -> bytes:
-    """A request on an artifact; `if_none_match` is the header If-None-Match."""
-    lines = [f"{method} /v1/artifacts/{key} HTTP/1.1", f"Host: {NAME}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n"
-
-
-def chunked(body: bytes, size: int = 100_000) -> list[bytes]:
-    """The body in chunks, as curl sends what it reads from a pipe."""
-    pieces = [body[start : start + size] for start in range(0, len(body), size)]
-    return [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces] + [b"0\r\n\r\n"]
-
-
-def in_every_mode(test: Callable[[FrontTest, Mode], None]) -> Callable[[FrontTest], None]:
-    @functools.wraps(test)
-    def run(self: FrontTest) -> None:
-        for mode in MODES:
-            with self.subTest(str(mode)):
-                test(self, mode)
-
-    return run
-
-
-class FrontTest(HandoverTest):
-    certificate: Path
-
-    def setUp(self) -> None:
-        super().setUp()
-        openssl = shutil.which("openssl")
-        if openssl is None:
-            self.skipTest("openssl is not installed")
-        self.certificate, self.key = self.directory / "fullchain.pem", self.directory / "key.pem"
-        subprocess.run(  # noqa: S603
-            [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-            + ["-nodes", "-subj", f"/CN={NAME}", "-days", "2"]
-            + ["-addext", f"subjectAltName=DNS:{NAME}"]
-            + ["-keyout", str(self.key), "-out", str(self.certificate)],
-            check=True,
-            capture_output=True,
+    def reload(self) -> None:
+        before = set(self.workers())
+        self.proxy.signal(signal.SIGHUP)
+        await_event(
+            lambda: bool(set(self.workers()) - before) and all(map(is_ending, before)),
+            "other workers",
         )
-        self.fronts = 0
 
-    def start_front(self, mode: Mode, *arguments: str, trusted: bool = True) -> Front:
-        """A server of its own behind an nginx of its own."""
-        self.fronts += 1
-        directory = self.directory / f"front{self.fronts}"
-        directory.mkdir()
-        if trusted:
-            peer = "unix" if mode.network == "unix" else "127.0.0.1"
-            arguments += ("--trusted-proxies", peer)
-        server = self.start_behind(mode, directory, *arguments)
-        return Front(self.start_packaged(mode, directory, server.address), server, directory)
 
-    def start_behind(self, mode: Mode, directory: Path, *arguments: str) -> Behind:
-        server = Behind(
-            directory / "http.sock" if mode.network == "unix" else None,
-            *arguments,
-            storage=directory / "storage",
-            binary=self.binary,
-        )
-        self.addCleanup(server.kill)
-        return server
+def is_ending(worker: int) -> bool:
+    """It takes no new connections; it is there as long as it has requests."""
+    title = Path(f"/proc/{worker}/cmdline")
+    return not title.exists() or b"is shutting down" in title.read_bytes()
 
-    def start_packaged(self, mode: Mode, directory: Path, address: str) -> harness.Nginx:
-        """The packaged file; the harness adds a plain port to its server."""
-        text = PACKAGED.read_text()
-        text = replaced(text, "server 127.0.0.1:8080;\n", f"server {address};\n")
-        text = replaced(text, "listen 443 ssl;", f"listen unix:{directory}/tls.sock ssl;")
+
+class NginxTest(FrontTest):
+    def start_proxy(self, mode: Mode, directory: Path, server: Behind) -> Front:
+        """The harness adds a plain port to the packaged server."""
+        address = f"127.0.0.1:{server.port}" if server.file is None else f"unix:{server.file}"
+        text = self.changed(PACKAGED.read_text())
+        text = replaced(text, f"    server unix:{SOCKET};\n", f"    server {address};\n")
+        text = replaced(text, "    listen 443 ssl http2;\n", "    listen unix:TLS ssl http2;\n")
+        text = text.replace("unix:TLS", f"unix:{directory}/tls.sock")
+        text = replaced(text, "    listen [::]:443 ssl http2;\n", "")
         text = replaced(text, CERTIFICATE, str(self.certificate))
         text = replaced(text, KEY, str(self.key))
         for name, value in (
@@ -212,17 +82,15 @@ class FrontTest(HandoverTest):
         ):
             if value is not None:
                 text = replaced(text, f"    {name} off;\n", f"    {name} {value};\n")
-        before, server = text.split("\nserver {\n")
-        nginx = harness.Nginx(directory, server.rstrip().removesuffix("}"), http_lines=(before,))
+        before, inside = text.split("\nserver {\n")
+        nginx = harness.Nginx(directory, inside.rstrip().removesuffix("}"), http_lines=(before,))
         self.addCleanup(self.check_nginx, nginx)
-        return nginx
+        return NginxFront(nginx, nginx.port, server, directory, self.certificate)
+
+    def changed(self, packaged: str) -> str:
+        """For a test that wants other limits."""
+        return packaged
 
     def check_nginx(self, nginx: harness.Nginx) -> None:
         nginx.stop()
         self.assertNotRegex(nginx.output_text(), r"\[(alert|crit|emerg)\]")
-
-
-def replaced(text: str, packaged: str, here: str) -> str:
-    if text.count(packaged) != 1:
-        raise AssertionError(f"{PACKAGED} has {text.count(packaged)} times {packaged!r}")
-    return text.replace(packaged, here)

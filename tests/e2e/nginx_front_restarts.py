@@ -1,129 +1,19 @@
-"""Hand-overs of the server behind nginx are not noticed, reloads of nginx itself only by idle
-connections."""
+"""Restarts on either side of nginx, under load."""
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from handover_case import Lineage
-from handover_load import Broken, Client, Load, Request
-from nginx_front_case import Front, FrontTest, Mode
-from robustness_case import KIB, MIB, artifact, await_event, big_artifact, harness
-
-RATE = 300  # requests a second, of all clients together
-CALM = 0.3  # seconds of load before, between and after restarts
-
-TIME_WAIT = "06"  # of a socket whose side closed first
+import front_restarts
+from nginx_front_case import NginxTest
+from robustness_case import harness
 
 
-def closers(port: int) -> dict[tuple[str, str], str]:
-    """Who closed the connections to a server's port of which the kernel still knows, by their two
-    ends. Some may be of an earlier server with this port, or of whoever asked if it is up."""
-    found: dict[tuple[str, str], str] = {}
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        local, remote, state = line.split()[1:4]
-        if state == TIME_WAIT:
-            ports = [int(end.rpartition(":")[2], 16) for end in (local, remote)]
-            if port in ports:
-                found[local, remote] = "server" if ports[0] == port else "client"
-    return found
-
-
-class RetryingClient(Client):
-    """nginx closes idle connections when it reloads. As RFC 9112 section 9.3.1 has it, a request
-    that got nothing but the end of a kept connection is sent once more."""
-
-    def send(self, request: Request) -> None:
-        kept = self.connection
-        try:
-            super().send(request)
-        except (Broken, ConnectionResetError, BrokenPipeError):
-            if kept is None or kept.begun:
-                raise
-            self.drop()
-            super().send(request)
-
-
-class RetryingLoad(Load):
-    client = RetryingClient
-
-
-class Restarts(FrontTest):
-    def start_load(self, front: Front, kind: type[Load] = Load) -> Load:
-        stored = {}
-        for name, size in (("small", KIB - 400), ("big", MIB)):
-            key = artifact.key_for(name)
-            stored[key] = big_artifact(key, size)
-            self.assertEqual(front.put(key, stored[key]).status, 201)
-        load = kind(("127.0.0.1", front.nginx.port), stored, RATE)
-        load.start()
-        return load
-
-    def check_load(self, load: Load) -> None:
-        rate = load.stop()
-        results = load.results
-        print(f"{rate:.0f} requests/s: {dict(results.statuses)}", file=sys.stderr)
-        self.assertEqual(results.failures[:20], [], f"{len(results.failures)} failures")
-        for what in ("GET 200", "GET 404", "HEAD 200", "PUT 201"):
-            self.assertGreater(results.statuses[what], 0)
-
-    def check_hand_over(self, mode: Mode) -> None:
-        front = self.start_front(mode)
-        server = front.server
-        lineage = Lineage(server, server.storage, server.file)
-        self.addCleanup(lineage.kill)
-        load = self.start_load(front)
-
-        for _ in range(2):
-            load.over.wait(CALM)
-            before = lineage.newest
-            lineage.hand_over()
-            lineage.await_end(before)
-        load.over.wait(CALM)
-
-        self.check_load(load)
-        self.assertEqual(lineage.count("cut off"), 0, server.output_text())
-        self.assertEqual(server.temp_files(), [])
-
-    def test_hand_overs_on_a_tcp_port(self) -> None:
-        self.check_hand_over(Mode("tcp"))
-
-    def test_hand_overs_on_a_unix_socket(self) -> None:
-        self.check_hand_over(Mode("unix"))
-
-    def test_nginx_closes_an_idle_connection_before_a_server_that_hands_over_does(self) -> None:
-        front = self.start_front(Mode())
-        server = front.server
-        lineage = Lineage(server, server.storage)
-        self.addCleanup(lineage.kill)
-        self.assertEqual(front.get(artifact.key_for("absent")).status, 404)
-        before = closers(server.port)
-
-        lineage.hand_over()
-        lineage.await_end(server.pid)
-
-        after = closers(server.port)
-        self.assertEqual({after[ends] for ends in after.keys() - before.keys()}, {"client"})
-
-    def test_reloads_of_nginx(self) -> None:
-        front = self.start_front(Mode())
-        load = self.start_load(front, RetryingLoad)
-
-        for _ in range(3):
-            load.over.wait(CALM)
-            before = set(front.workers())
-            front.nginx.signal(signal.SIGHUP)
-            await_event(
-                lambda: not before & set(front.workers()) and front.workers() != [],
-                "other workers",
-            )
-        load.over.wait(CALM)
-
-        self.check_load(load)
+class Restarts(front_restarts.Restarts, NginxTest):
+    pass
 
 
 if __name__ == "__main__":
