@@ -105,7 +105,7 @@ class CaddyTest(FrontTest):
             "\n{\n",
             f"\n{{\n\tadmin unix/{directory}/admin.sock\n\tauto_https off\n",
         )
-        text = replaced(text, f"\treverse_proxy unix/{SOCKET} {{\n", f"\treverse_proxy {address} {{\n")
+        text = replaced(text, f"reverse_proxy unix/{SOCKET} {{", f"reverse_proxy {address} {{")
         text = replaced(text, f"\n{NAME} {{\n", "\n(site) {\n")
         text += f"""
 http://:PORT {{

@@ -187,7 +187,8 @@ def require_curl() -> str:
     binary = shutil.which("curl")
     if binary is None:
         harness.skip("curl is not installed")
-    told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+    command = [binary, "--version"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     if "HTTP2" not in told.stdout.split():
         harness.skip("this curl does not speak HTTP/2")
     return binary
