@@ -2,6 +2,8 @@
 
 #include "client_address.hpp"
 
+#include "pkc/http/inspect.hpp"
+
 #include <netdb.h>
 
 #include <fcntl.h>
@@ -28,6 +30,7 @@ struct AddressListTraits {
   static constexpr Type kInvalid = nullptr;
   static void close(Type list) noexcept { ::freeaddrinfo(list); }
 };
+using AddressList = UniqueHandle<AddressListTraits>;
 
 Result<int> socket_option(int socket, int option) {
   int value = 0;
@@ -100,7 +103,25 @@ Result<Listener> describe_passed(PassedSocket passed) {
   return listener;
 }
 
-Result<UniqueFd> listen_at(const addrinfo& address) {
+/// What an operator can do about an address that cannot be had.
+std::string bind_failure(int error_number, std::uint16_t port) {
+  switch (error_number) {
+    case EADDRINUSE:
+      return "the address is in use by another program; stop that, or choose another port";
+    case EADDRNOTAVAIL:
+      return "no network interface of this machine has that address";
+    case EACCES:
+      return port != 0 && port < 1024
+                 ? "ports below 1024 are not for this user; choose one from 1024 on, let systemd "
+                   "open it (polykit-cache.socket), or grant CAP_NET_BIND_SERVICE"
+                 : "permission denied";
+    default:
+      return fail_errno(error_number, "bind").error().message;
+  }
+}
+
+/// Bound, but not listening yet. Of an error the number is kept in `error_number`.
+Result<UniqueFd> bind_at(const addrinfo& address, std::uint16_t port, int& error_number) {
   UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) {
     return fail_errno(errno, "socket");
@@ -115,17 +136,14 @@ Result<UniqueFd> listen_at(const addrinfo& address) {
     return fail_errno(errno, "setsockopt");
   }
   if (::bind(fd.get(), address.ai_addr, address.ai_addrlen) != 0) {
-    return fail_errno(errno, "bind");
-  }
-  if (::listen(fd.get(), kBacklog) != 0) {
-    return fail_errno(errno, "listen");
+    error_number = errno;
+    return fail(Errc::io, bind_failure(error_number, port));
   }
   return fd;
 }
 
-} // namespace
-
-Result<UniqueFd> listen_on(const std::string& host, std::uint16_t port) {
+/// The addresses of a host. Errors: invalid_argument.
+Result<AddressList> resolve(const std::string& host, std::uint16_t port) {
   const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
   const std::string name = bracketed ? host.substr(1, host.size() - 2) : host;
   const std::string service = std::to_string(port);
@@ -140,16 +158,46 @@ Result<UniqueFd> listen_on(const std::string& host, std::uint16_t port) {
     return fail(Errc::invalid_argument,
                 "cannot resolve the bind address \"" + host + "\": " + ::gai_strerror(status));
   }
-  const UniqueHandle<AddressListTraits> owner(list);
+  return AddressList(list);
+}
+
+/// The first address of the list that can be bound, or the error of the last.
+Result<UniqueFd> bind_first(const AddressList& list, std::uint16_t port, int& error_number) {
   Result<UniqueFd> last = fail(Errc::io, "no address");
-  for (const addrinfo* address = list; address != nullptr; address = address->ai_next) {
-    last = listen_at(*address);
+  for (const addrinfo* address = list.get(); address != nullptr; address = address->ai_next) {
+    last = bind_at(*address, port, error_number);
     if (last) {
       return last;
     }
   }
-  return std::unexpected(
-      std::move(last).error().prefixed("cannot listen on " + host + ":" + service));
+  return last;
+}
+
+} // namespace
+
+Result<UniqueFd> listen_on(const std::string& host, std::uint16_t port) {
+  TRY_ASSIGN(const AddressList list, resolve(host, port));
+  const std::string context = "cannot listen on " + host + ":" + std::to_string(port);
+  int error_number = 0;
+  auto bound = bind_first(list, port, error_number);
+  if (!bound) {
+    return std::unexpected(std::move(bound).error().prefixed(context));
+  }
+  if (::listen(bound->get(), kBacklog) != 0) {
+    const int listen_error = errno; // somebody else has bound the address too, and listens by now
+    return fail(Errc::io, context + ": " + bind_failure(listen_error, port));
+  }
+  return bound;
+}
+
+Result<int> try_address(const std::string& host, std::uint16_t port) {
+  TRY_ASSIGN(const AddressList list, resolve(host, port));
+  int error_number = 0;
+  const auto bound = bind_first(list, port, error_number);
+  if (!bound && error_number == 0) {
+    return std::unexpected(bound.error());
+  }
+  return bound ? 0 : error_number;
 }
 
 Result<Listener> open_listener(const std::string& host, std::uint16_t port, mode_t socket_mode) {

@@ -1,5 +1,7 @@
 #include "socket_file.hpp"
 
+#include "pkc/http/inspect.hpp"
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -41,7 +43,10 @@ Result<UniqueFd> lock_directory(const std::string& path) {
   const std::string directory = path.substr(0, path.rfind('/') + 1);
   UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) {
-    return fail_errno(errno, "open " + directory);
+    const int error_number = errno;
+    return error_number == ENOENT
+               ? fail(Errc::io, "there is no directory " + directory + "; make it first")
+               : fail_errno(error_number, "open " + directory);
   }
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     const int error_number = errno;
@@ -106,7 +111,9 @@ Result<FileListener> bind_file(const std::string& path, const sockaddr_un& addre
     return fail_errno(errno, "socket");
   }
   if (::bind(socket.get(), generic(address), sizeof(address)) != 0) {
-    return fail_errno(errno, "bind");
+    const int error_number = errno;
+    return error_number == EACCES ? fail(Errc::io, "this user may not make a file in its directory")
+                                  : fail_errno(error_number, "bind");
   }
   struct stat status{};
   if (::lstat(path.c_str(), &status) != 0) {
@@ -135,6 +142,21 @@ SocketFile::~SocketFile() {
   if (::lstat(path_.c_str(), &status) == 0 && id_of(status) == id_) {
     static_cast<void>(::unlink(path_.c_str())); // what stays is replaced at the next start
   }
+}
+
+Result<SocketPath> inspect_socket_path(const std::string& path) {
+  TRY_ASSIGN(const sockaddr_un address, make_address(path));
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0) {
+    const int error_number = errno;
+    return error_number == ENOENT ? Result<SocketPath>(SocketPath::free)
+                                  : fail_errno(error_number, "stat " + path);
+  }
+  if (!S_ISSOCK(status.st_mode)) {
+    return SocketPath::foreign;
+  }
+  TRY_ASSIGN(const bool alive, answers(address));
+  return alive ? SocketPath::alive : SocketPath::stale;
 }
 
 Result<FileListener> listen_on_file(const std::string& path, mode_t mode) {

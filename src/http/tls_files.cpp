@@ -188,6 +188,7 @@ void describe_certificate(const X509* certificate, WallTime now, TlsState& state
   state.valid_until = format_time(X509_get0_notAfter(certificate));
   const auto begin = wall_time(X509_get0_notBefore(certificate));
   const auto end = wall_time(X509_get0_notAfter(certificate));
+  state.expires = end;
   if (end && *end < now) {
     state.warnings.emplace_back("the certificate has expired");
   }

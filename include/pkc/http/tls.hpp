@@ -1,7 +1,10 @@
 // What a server needs to speak TLS, and what it says about it.
 #pragma once
 
+#include "pkc/base/clock.hpp"
+
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,8 +26,9 @@ struct TlsOptions {
 
 /// What is in force, for the log.
 struct TlsState {
-  std::string subject;     ///< of the server's certificate: "CN = cache.example"
-  std::string valid_until; ///< "2027-01-31T12:00:00Z"
+  std::string subject;             ///< of the server's certificate: "CN = cache.example"
+  std::string valid_until;         ///< "2027-01-31T12:00:00Z"
+  std::optional<WallTime> expires; ///< the same; nothing when it cannot be read
   bool kernel_tls = false; ///< kernel and OpenSSL can encrypt in the kernel, so sendfile() works
   std::vector<std::string> warnings; ///< sentences about what an operator should look at
 };
