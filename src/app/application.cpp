@@ -27,9 +27,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace pkc::app {
@@ -178,14 +181,16 @@ http::AccessLog access_log(const config::Settings& settings, ops::Log& log) {
 config::Settings fit_to_descriptors(config::Settings settings, ops::Log& log) {
   const std::uint64_t descriptors =
       raise_descriptor_limit(log).value_or(std::numeric_limits<std::uint64_t>::max());
-  settings.open_files_max = std::min<std::uint64_t>(settings.open_files_max, descriptors / 4);
-  const std::size_t fitting = connections_that_fit(
-      descriptors - settings.open_files_max, settings.workers_max, settings.max_connections);
-  if (fitting < settings.max_connections) {
+  const DescriptorShares shares = share_descriptors(
+      descriptors,
+      settings.workers_max,
+      {.open_files = settings.open_files_max, .connections = settings.max_connections});
+  if (shares.connections < settings.max_connections) {
     log.warn("max-connections is lowered to what the limit of open files allows",
-             {{"max_connections", fitting}, {"open_files", descriptors}});
-    settings.max_connections = fitting;
+             {{"max_connections", shares.connections}, {"open_files", descriptors}});
   }
+  settings.open_files_max = shares.open_files;
+  settings.max_connections = shares.connections;
   return settings;
 }
 
@@ -220,13 +225,37 @@ http::PassedSocket passed_socket(Start& start, ops::Log& log) {
           .ownership = start.inheritance ? start.inheritance->ownership : http::SocketOwnership{}};
 }
 
+/// A relative directory is told as an absolute one: services start in other places than shells.
+Result<std::unique_ptr<blob::Backend>> open_storage(blob::DiskOptions options) {
+  std::error_code unknown;
+  const auto absolute = std::filesystem::absolute(options.root, unknown).lexically_normal();
+  const std::string name = unknown ? options.root : absolute.string();
+  auto backend = blob::make_disk_backend(posix_file_system(), std::move(options));
+  if (!backend) {
+    return std::unexpected(
+        std::move(backend).error().prefixed("cannot use the storage directory " + name));
+  }
+  return backend;
+}
+
+/// For whoever reads the last line of the log of a server that does not start.
+std::string start_hint(ops::Log& log) {
+  constexpr std::uint64_t kFew = 64;
+  const std::uint64_t descriptors = raise_descriptor_limit(log).value_or(kFew);
+  const std::string few = descriptors < kFew
+                              ? "this user may open only " + std::to_string(descriptors) +
+                                    " files, raise that limit (ulimit -n); "
+                              : "";
+  return few + "`polykit-cache doctor`, with the same settings and as the same user, tells more";
+}
+
 Result<void> run(const config::Settings& settings, Start start, Notifier& notifier, ops::Log& log) {
   ops::Metrics metrics;
   blob::DiskOptions disk = disk_options(settings);
   if (start.inheritance) {
     disk.inherited_lock = std::move(start.inheritance->lock);
   }
-  TRY_ASSIGN(const auto backend, blob::make_disk_backend(posix_file_system(), std::move(disk)));
+  TRY_ASSIGN(const auto backend, open_storage(std::move(disk)));
   TRY(sweep_uploads(*backend, start.inheritance ? Others::before_us : Others::none, log));
   TRY_ASSIGN(locks::LockFile key_lock_file,
              locks::LockFile::open(settings.storage_dir + '/' + std::string(blob::kKeyLockFile)));
@@ -274,7 +303,7 @@ int run_server(const config::Settings& settings) {
   Notifier notifier(std::move(notify_options), *log);
   const config::Settings fitting = fit_to_descriptors(settings, *log);
   if (const auto ran = run(fitting, *std::move(start), notifier, *log); !ran) {
-    log->error("cannot start", {{"reason", ran.error().message}});
+    log->error("cannot start", {{"reason", ran.error().message}, {"hint", start_hint(*log)}});
     return EXIT_FAILURE;
   }
   log->info("stopped");

@@ -47,4 +47,31 @@ std::size_t connections_that_fit(std::uint64_t descriptors,
   return std::clamp<std::uint64_t>(fitting, 1, std::max<std::uint64_t>(wanted, 1));
 }
 
+DescriptorShares share_descriptors(std::uint64_t descriptors,
+                                   std::size_t workers_max,
+                                   const DescriptorShares& wanted) {
+  const std::size_t open_files = std::min<std::uint64_t>(wanted.open_files, descriptors / 4);
+  return {.open_files = open_files,
+          .connections =
+              connections_that_fit(descriptors - open_files, workers_max, wanted.connections)};
+}
+
+std::uint64_t descriptors_for(std::size_t workers_max, const DescriptorShares& wanted) {
+  const auto suffices = [&](std::uint64_t descriptors) {
+    const DescriptorShares shares = share_descriptors(descriptors, workers_max, wanted);
+    return shares.open_files >= wanted.open_files && shares.connections >= wanted.connections;
+  };
+  std::uint64_t too_few = 0;
+  std::uint64_t enough = 1;
+  while (!suffices(enough)) {
+    too_few = enough;
+    enough *= 2;
+  }
+  while (enough - too_few > 1) {
+    const std::uint64_t middle = too_few + (enough - too_few) / 2;
+    (suffices(middle) ? enough : too_few) = middle;
+  }
+  return enough;
+}
+
 } // namespace pkc::app

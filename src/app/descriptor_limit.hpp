@@ -21,4 +21,16 @@ std::size_t connections_that_fit(std::uint64_t descriptors,
                                  std::size_t workers_max,
                                  std::size_t wanted);
 
+/// How a limit of open files is shared out; what was wanted where it suffices.
+struct DescriptorShares {
+  std::size_t open_files = 0;  ///< of artifacts, kept open between reads
+  std::size_t connections = 0; ///< as connections_that_fit()
+};
+DescriptorShares share_descriptors(std::uint64_t descriptors,
+                                   std::size_t workers_max,
+                                   const DescriptorShares& wanted);
+
+/// The least limit of open files that gives all that is wanted.
+std::uint64_t descriptors_for(std::size_t workers_max, const DescriptorShares& wanted);
+
 } // namespace pkc::app

@@ -185,6 +185,11 @@ class PosixFileSystem final : public FileSystem {
     if (error_number == EEXIST && ::stat(path.c_str(), &raw) == 0 && S_ISDIR(raw.st_mode)) {
       return false;
     }
+    if (error_number == EEXIST) {
+      return fail(Errc::io,
+                  "create directory " + path +
+                      ": a file has that name, or a link that leads to no directory");
+    }
     return fail_errno(error_number, "create directory " + path);
   }
 

@@ -371,7 +371,9 @@ Result<std::unique_ptr<Backend>> make_disk_backend(FileSystem& file_system, Disk
   TRY(make_directories(file_system, options.root));
   TRY_ASSIGN(auto lock, take_lock(file_system, options));
   if (!lock) {
-    return fail(Errc::unavailable, "another polykit-cache process uses " + options.root);
+    return fail(Errc::unavailable,
+                "another polykit-cache process uses " + options.root +
+                    "; stop it, or choose another directory");
   }
   TRY(file_system.make_directory(options.root + "/tmp"));
   return std::make_unique<DiskBackend>(file_system, std::move(options), std::move(lock));

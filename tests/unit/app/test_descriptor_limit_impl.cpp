@@ -44,3 +44,29 @@ TEST_CASE("connections_that_fit: grows with the descriptors") {
     before = fitting;
   }
 }
+
+TEST_CASE("share_descriptors: files take a quarter at most, clients what is left") {
+  const pkc::app::DescriptorShares wanted{.open_files = 512, .connections = 10'000};
+
+  const auto all = pkc::app::share_descriptors(20'000, 256, wanted);
+  CHECK(all.open_files == 512);
+  CHECK(all.connections == 10'000);
+
+  const auto some = pkc::app::share_descriptors(1024, 256, wanted);
+  CHECK(some.open_files == 256);
+  CHECK(some.connections == connections_that_fit(1024 - 256, 256, 10'000));
+}
+
+TEST_CASE("descriptors_for: is the least that gives all") {
+  for (const std::size_t connections : {1U, 100U, 10'000U, 1'000'000U}) {
+    CAPTURE(connections);
+    const pkc::app::DescriptorShares wanted{.open_files = 512, .connections = connections};
+    const std::uint64_t least = pkc::app::descriptors_for(256, wanted);
+
+    const auto enough = pkc::app::share_descriptors(least, 256, wanted);
+    CHECK(enough.open_files == 512);
+    CHECK(enough.connections == connections);
+    const auto less = pkc::app::share_descriptors(least - 1, 256, wanted);
+    CHECK((less.open_files < 512 || less.connections < connections));
+  }
+}
