@@ -14,6 +14,7 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,21 @@ namespace {
 constexpr std::array kConfigShowOptions = {
     Option{.name = "json", .value = "", .help = "prints JSON, for scripts"},
 };
+
+constexpr std::array kDoctorOptions = {
+    Option{.name = "json", .value = "", .help = "prints JSON, for scripts"},
+};
+
+constexpr std::string_view kDoctorDetails =
+    "Reads what the server reads, looks at directory, disk, address, certificates,\n"
+    "limits and clock, and prints a line for each: ok, note, warning or problem, with\n"
+    "what to do. Run it as the user that runs the server; also beside a server. Nothing\n"
+    "is changed: a small file is written to the directory, if that exists, and removed.\n"
+    "\n"
+    "Exit codes:\n"
+    "  0  nothing stops the server\n"
+    "  1  something does\n"
+    "  2  wrong flags, variables or settings file; standard error says which\n";
 
 constexpr std::array kCommands = {
     Command{
@@ -40,6 +56,10 @@ constexpr std::array kCommands = {
             .help = "prints a settings file with everything explained",
             .reads = Reads::nothing,
             .run = run_config_sample},
+    Command{.syntax = {.command = "doctor", .options = kDoctorOptions},
+            .help = "looks for what would keep the server from its work, and says what to do",
+            .details = kDoctorDetails,
+            .run = run_doctor},
     Command{.syntax = {.command = "config table"},
             .help = "",
             .reads = Reads::nothing,
@@ -88,7 +108,7 @@ std::string usage() {
       "Exit codes:\n"
       "  0  done; for the server: stopped by SIGTERM or SIGINT\n"
       "  1  the server could not start or go on, and the last line of the log says why;\n"
-      "     or it is not healthy\n"
+      "     or it is not healthy; or the doctor has found a problem\n"
       "  2  wrong flags, variables or settings file; standard error says which\n";
   return text;
 }
@@ -197,6 +217,14 @@ int run(const std::vector<std::string>& words, std::vector<config::Assignment> e
     std::ranges::transform(kCommands, std::back_inserter(commands), &Command::syntax);
     return dispatch(Invocation{.arguments = parse_arguments(words, commands),
                                .environment = std::move(environment)});
+  } catch (const std::system_error& error) {
+    const bool no_thread = error.code() == std::errc::resource_unavailable_try_again;
+    print_error("polykit-cache: " +
+                (no_thread ? "this user may have no more threads; raise the limit (ulimit -u, "
+                             "TasksMax= of systemd, pids of a container)"
+                           : std::string(error.what())) +
+                "\n");
+    return kExitFailed;
   } catch (const std::exception& error) {
     print_error(std::string("polykit-cache: ") + error.what() + "\n");
     return kExitFailed;

@@ -43,6 +43,7 @@ int run_config_show(const Invocation& invocation);
 int run_config_check(const Invocation& invocation);
 int run_config_sample(const Invocation& invocation);
 int run_config_table(const Invocation& invocation);
+int run_doctor(const Invocation& invocation);
 int run_version(const Invocation& invocation);
 
 } // namespace pkc::cli

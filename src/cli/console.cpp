@@ -33,7 +33,7 @@ int print_problems(const config::Problems& problems) {
   return kExitUsage;
 }
 
-std::optional<config::LoadedSettings> load_or_print_problems(const Invocation& invocation) {
+std::expected<config::LoadedSettings, config::Problems> load(const Invocation& invocation) {
   auto loaded = config::load_settings(config::Sources{.flags = invocation.arguments.flags,
                                                       .environment = invocation.environment,
                                                       .file = std::nullopt},
@@ -43,7 +43,15 @@ std::optional<config::LoadedSettings> load_or_print_problems(const Invocation& i
     problems.insert(problems.end(), loaded.error().begin(), loaded.error().end());
   }
   if (!problems.empty()) {
-    print_problems(problems);
+    return std::unexpected(std::move(problems));
+  }
+  return loaded;
+}
+
+std::optional<config::LoadedSettings> load_or_print_problems(const Invocation& invocation) {
+  auto loaded = load(invocation);
+  if (!loaded) {
+    print_problems(loaded.error());
     return std::nullopt;
   }
   return *std::move(loaded);

@@ -231,6 +231,30 @@ TEST_SUITE("cli::polykit-cache") {
     CHECK(finished.err.empty());
   }
 
+  TEST_CASE("doctor: reads what the server reads, and takes --json") {
+    const TempDir dir;
+    const std::vector<std::string> environment = {"POLYKIT_CACHE_STORAGE_DIR=" + (dir / "new"),
+                                                  "POLYKIT_CACHE_PORT=0"};
+
+    const Finished text = run_program({"doctor"}, environment);
+    const Finished json = run_program({"doctor", "--json"}, environment);
+
+    CHECK(text.exit_code == 0);
+    CHECK(contains(text.out, "\nok       directory    " + (dir / "new") + " does not exist yet"));
+    CHECK(text.err.empty());
+    CHECK(json.exit_code == 0);
+    CHECK(json.out.starts_with("{\n  \"problems\": 0,\n"));
+    CHECK(contains(json.out, "\"check\": \"directory\",\n      \"text\": \"" + (dir / "new")));
+  }
+
+  TEST_CASE("doctor: wrong settings are exit code 2") {
+    const Finished finished = run_program({"doctor", "--prot", "1"});
+
+    CHECK(finished.exit_code == 2);
+    CHECK(finished.err == "polykit-cache: unknown flag --prot; did you mean --port?\n" + kHint);
+    CHECK(finished.out.empty());
+  }
+
   TEST_CASE("config sample: is a file that the program takes, whatever the environment says") {
     const TempDir dir;
     const Finished sample = run_program({"config", "sample"}, {"POLYKIT_CACHE_PORT=x"});
@@ -248,6 +272,7 @@ TEST_SUITE("cli::polykit-cache") {
 
     CHECK(finished.exit_code == 1);
     CHECK(contains(finished.out, " ERROR "));
+    CHECK(contains(finished.out, "polykit-cache doctor"));
   }
 }
 
