@@ -2,6 +2,7 @@
 
 #include "pkc/base/assert.hpp"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 namespace pkc {
@@ -83,6 +84,10 @@ Sha256 sha256(ByteSpan bytes) {
   Sha256Hasher hasher;
   hasher.update(bytes);
   return hasher.finish();
+}
+
+bool equal_in_constant_time(ByteSpan a, ByteSpan b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 } // namespace pkc

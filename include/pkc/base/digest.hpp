@@ -15,8 +15,8 @@ struct evp_md_ctx_st;
 
 namespace pkc {
 
-/// A SHA-256 value. Immutable, comparable; comparison is not constant-time (digests are not secrets
-/// here).
+/// A SHA-256 value. Immutable, comparable; comparison is not constant-time: for digests that
+/// secrets are checked against there is equal_in_constant_time().
 struct Sha256 {
   std::array<std::byte, 32> bytes{};
 
@@ -50,6 +50,9 @@ class Sha256Hasher {
 
 /// The digest of one piece.
 Sha256 sha256(ByteSpan bytes);
+
+/// Takes as long for any two values of one size, wherever they differ. False for different sizes.
+bool equal_in_constant_time(ByteSpan a, ByteSpan b);
 
 /// Lower-case hex of any bytes.
 std::string to_hex(ByteSpan bytes);

@@ -2,7 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+#include <string_view>
+
 using pkc::as_bytes;
+using pkc::equal_in_constant_time;
 using pkc::Sha256;
 using pkc::sha256;
 using pkc::Sha256Hasher;
@@ -45,5 +49,16 @@ TEST_SUITE("base::Sha256") {
     CHECK_FALSE(Sha256::from_hex(std::string(kAbc) + "0"));
     CHECK_FALSE(Sha256::from_hex(std::string(63, '0') + "g"));
     CHECK_FALSE(Sha256::from_hex(""));
+  }
+
+  TEST_CASE("equal_in_constant_time: tells values apart at every place") {
+    const std::string value(32, 'a');
+    CHECK(equal_in_constant_time(as_bytes(value), as_bytes(std::string(32, 'a'))));
+    for (std::size_t i = 0; i < value.size(); ++i) {
+      std::string other = value;
+      other[i] = 'b';
+      CHECK_FALSE(equal_in_constant_time(as_bytes(value), as_bytes(other)));
+    }
+    CHECK_FALSE(equal_in_constant_time(as_bytes(value), as_bytes("aaa")));
   }
 }

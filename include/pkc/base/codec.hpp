@@ -1,0 +1,21 @@
+// Base64, as clients write it.
+#pragma once
+
+#include "pkc/base/bytes.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pkc {
+
+/// Decodes base64 (RFC 4648) in the standard or the URL-safe alphabet, with padding or without it;
+/// nothing for any other text: a foreign character, a mixture of both alphabets, a length that no
+/// encoder makes, padding that does not fill up a group of four, or bits left over that are not
+/// zero.
+std::optional<std::string> decode_base64(std::string_view text);
+
+/// URL-safe alphabet, no padding: fit for a URL, a header and a command line.
+std::string encode_base64url(ByteSpan bytes);
+
+} // namespace pkc
