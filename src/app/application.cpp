@@ -6,6 +6,8 @@
 #include "lifecycle.hpp"
 #include "notifier.hpp"
 #include "program.hpp"
+#include "request_metrics.hpp"
+#include "server_metrics.hpp"
 #include "signals.hpp"
 
 #include "pkc/base/clock.hpp"
@@ -25,6 +27,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -152,9 +155,12 @@ void log_failure(const http::AccessRecord& record, ops::Log& log) {
             {{"method", record.method}, {"path", record.target}, {"reason", record.failure}});
 }
 
-http::AccessLog access_log(const config::Settings& settings, ops::Log& log) {
+http::AccessLog access_log(const config::Settings& settings,
+                           ops::Log& log,
+                           RequestMetrics& request_metrics) {
   const bool lines = settings.access_log && log.enabled(ops::LogLevel::info);
-  return [&log, lines](const http::AccessRecord& record) {
+  return [&log, &request_metrics, lines](const http::AccessRecord& record) {
+    request_metrics.count(record);
     if (record.handshake) {
       log.debug("TLS handshake failed",
                 {{"client", record.client_address}, {"reason", record.failure}});
@@ -265,14 +271,20 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
   store::Readiness readiness(*backend, system_clock(), log);
   http::Router router;
   protocols::mount_polykit(router, *store, log, metrics, polykit_options(settings));
-  protocols::mount_admin(router, metrics, readiness, system_clock());
+  protocols::mount_metrics(router, metrics);
+  protocols::mount_admin(router, readiness, system_clock());
+  RequestMetrics request_metrics(metrics, router.endpoints());
 
   http::PassedSocket passed = passed_socket(start, log);
   TRY_ASSIGN(const auto server,
              http::Server::start(server_options(settings),
                                  std::move(router),
-                                 access_log(settings, log),
+                                 access_log(settings, log, request_metrics),
                                  std::move(passed)));
+  const std::array collectors = {
+      add_server_metrics(metrics, *server),
+      add_disk_metrics(metrics, posix_file_system(), settings.storage_dir, system_clock()),
+      add_process_metrics(metrics, {.version = kVersion, .commit = kCommit}, system_clock())};
   Lifecycle lifecycle({.server = *server,
                        .backend = *backend,
                        .readiness = readiness,

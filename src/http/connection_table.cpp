@@ -46,6 +46,22 @@ void ConnectionTable::remove(Connection& connection) {
   }
 }
 
+ConnectionTable::Census ConnectionTable::count() {
+  const auto connections = connections_.lock();
+  Census census{.all = connections->size()};
+  for (const auto& connection : *connections) {
+    const Phase phase = connection->phase.load(std::memory_order_relaxed);
+    if (connection->is_owned()) {
+      ++census.active;
+    } else if (phase == Phase::handshaking) {
+      ++census.handshaking;
+    } else if (phase == Phase::lingering) {
+      ++census.lingering;
+    }
+  }
+  return census;
+}
+
 void ConnectionTable::expire_due(SteadyTime now) {
   // shutdown() under the lock is what keeps the descriptor alive; it does not block.
   const auto connections = connections_.lock();

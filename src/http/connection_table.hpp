@@ -26,6 +26,15 @@ class ConnectionTable {
 
   [[nodiscard]] std::size_t size() const { return size_.load(std::memory_order_relaxed); }
 
+  /// What the connections are at; the rest of all is idle.
+  struct Census {
+    std::size_t all = 0;
+    std::size_t active = 0; ///< owned by a worker
+    std::size_t handshaking = 0;
+    std::size_t lingering = 0;
+  };
+  [[nodiscard]] Census count();
+
   /// Wakes every parked connection whose deadline is not after `now`, for its worker to see that it
   /// has expired.
   void expire_due(SteadyTime now);

@@ -401,6 +401,7 @@ bool Engine::shut_down(Drain drain) {
   quitting_ = true;
   poller_.interrupt();
   workers_->join_all();
+  const std::lock_guard lock(listener_mutex_);
   listener_.socket.reset();
   return cut_off == 0;
 }

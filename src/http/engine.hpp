@@ -64,7 +64,7 @@ class Engine final : public Server {
 
   [[nodiscard]] std::uint16_t port() const override { return listener_.port; }
   [[nodiscard]] const std::string& address() const override { return listener_.address; }
-  [[nodiscard]] ServerLoad load() const override { return {table_.size(), workers_->size()}; }
+  [[nodiscard]] ServerLoad load() override;
   [[nodiscard]] int listening_descriptor() const override { return listener_.socket.get(); }
   [[nodiscard]] SocketOwnership ownership() const override;
   Result<void> begin_accepting() override;
@@ -97,6 +97,7 @@ class Engine final : public Server {
   void take_in(std::unique_ptr<Connection> accepted);
   void turn_away(std::unique_ptr<Connection> connection);
   void arm_listener();
+  [[nodiscard]] std::optional<std::size_t> connections_queued();
   [[nodiscard]] bool send_busy(Connection& connection) const;
   void pause_accepting(int error_number);
   void resume_accepting();
@@ -115,12 +116,16 @@ class Engine final : public Server {
   bool shut_down(Drain drain);
 
   Site site_;
+  std::mutex listener_mutex_; ///< between the end of listener_.socket and who only asks about it
   Listener listener_;
   Poller poller_;
   std::unique_ptr<TlsEntrance> tls_; ///< null: requests come in clear
   ConnectionTable table_;
   ClientCounts clients_;
   std::atomic<std::size_t> turned_away_ = 0; ///< connections that do not count for the limit
+  std::atomic<std::uint64_t> accepted_ = 0;  ///< ever, as are the next two
+  std::atomic<std::uint64_t> refused_connections_ = 0;
+  std::atomic<std::uint64_t> refused_per_client_ = 0;
   std::atomic<bool> accepting_paused_ = false;
   std::atomic<int> accepting_ = 0;       ///< workers that may be between accept() and the table
   std::atomic<SteadyTime> pause_logged_; ///< when the operator was last told

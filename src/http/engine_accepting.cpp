@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -100,11 +101,46 @@ void Engine::admit(UniqueFd fd, std::string peer) {
     static_cast<void>(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
   }
   auto accepted = std::make_unique<Connection>(Socket(std::move(fd)), std::move(peer));
-  if (table_.size() >= site_.options.connections_max + turned_away_ || !count_client(*accepted)) {
+  accepted_.fetch_add(1, std::memory_order_relaxed);
+  if (table_.size() >= site_.options.connections_max + turned_away_) {
+    refused_connections_.fetch_add(1, std::memory_order_relaxed);
+    turn_away(std::move(accepted));
+  } else if (!count_client(*accepted)) {
+    refused_per_client_.fetch_add(1, std::memory_order_relaxed);
     turn_away(std::move(accepted));
   } else {
     take_in(std::move(accepted));
   }
+}
+
+/// Connections that the kernel holds until they are accepted; nothing for a Unix socket.
+std::optional<std::size_t> Engine::connections_queued() {
+  const std::lock_guard lock(listener_mutex_);
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  if (::getsockopt(listener_.socket.get(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) {
+    return std::nullopt;
+  }
+  return info.tcpi_unacked; // so it is for a listener: tcp(7) does not say, ss(8) relies on it
+}
+
+ServerLoad Engine::load() {
+  const ConnectionTable::Census census = table_.count();
+  return {.connections = census.all,
+          .connections_active = census.active,
+          .connections_handshaking = census.handshaking,
+          .connections_closing = census.lingering,
+          .connections_max = site_.options.connections_max,
+          .connections_queued = connections_queued(),
+          .workers = workers_->size(),
+          .workers_busy = workers_->busy(),
+          .workers_max = workers_->size_max(),
+          .uploads = site_.uploads.taken(),
+          .uploads_max = site_.uploads.max(),
+          .accepted = accepted_.load(std::memory_order_relaxed),
+          .refused_connections = refused_connections_.load(std::memory_order_relaxed),
+          .refused_per_client = refused_per_client_.load(std::memory_order_relaxed),
+          .refused_uploads = site_.uploads.refused()};
 }
 
 void Engine::take_in(std::unique_ptr<Connection> accepted) {

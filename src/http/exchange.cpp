@@ -218,6 +218,9 @@ Next Exchange::serve(Connection& connection) {
     const auto duration =
         std::chrono::duration_cast<std::chrono::microseconds>(site_.clock.steady_now() - started);
     site_.access_log({.method = request.method_name,
+                      .method_kind = request.method,
+                      .protocol = request.protocol,
+                      .outcome = response.outcome,
                       .target = target_,
                       .status = response.status,
                       .bytes_sent = answer.body_bytes,
@@ -251,6 +254,7 @@ Next Exchange::refuse(Connection& connection, int status, std::string_view messa
                                              .rate_min = site_.options.transfer_rate_min});
   if (site_.access_log) {
     site_.access_log({.method = head_.method,
+                      .protocol = {},
                       .target = head_.target,
                       .status = status,
                       .bytes_sent = answer.body_bytes,

@@ -104,7 +104,7 @@ void Router::add(Route route) {
   PKC_ASSERT(route.pattern.starts_with('/') && route.handler != nullptr);
   PKC_ASSERT(route.method != Method::other);
   PKC_ASSERT(std::ranges::count(route.pattern, '/') <= std::ptrdiff_t{kSegmentsMax});
-  Row row{route.method, {}, std::move(route.handler)};
+  Row row{route.method, {}, std::move(route.handler), route.protocol};
   std::string_view rest = route.pattern;
   while (rest.starts_with('/')) {
     const std::string_view segment = take_segment(rest);
@@ -112,6 +112,22 @@ void Router::add(Route route) {
     row.segments.push_back({placeholder ? "" : std::string(segment), placeholder});
   }
   rows_.push_back(std::move(row));
+}
+
+std::vector<Endpoint> Router::endpoints() const {
+  std::vector<Endpoint> all;
+  const auto add_once = [&all](const Endpoint& endpoint) {
+    if (!endpoint.protocol.empty() && std::ranges::find(all, endpoint) == all.end()) {
+      all.push_back(endpoint);
+    }
+  };
+  for (const Row& row : rows_) {
+    add_once({row.protocol, row.method});
+    if (row.method == Method::get) {
+      add_once({row.protocol, Method::head});
+    }
+  }
+  return all;
 }
 
 bool Router::matches(const Row& row, std::span<const std::string_view> segments) {
@@ -183,6 +199,7 @@ Response Router::dispatch(Request& request) const {
       request.parameters.push_back(percent_decode(segments[i]));
     }
   }
+  request.protocol = found->protocol;
   return found->handler(request);
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace pkc::http {
@@ -44,12 +45,19 @@ class UploadLimit {
         return Place(*this);
       }
     }
+    refused_.fetch_add(1, std::memory_order_relaxed);
     return {};
   }
+
+  [[nodiscard]] std::size_t max() const { return max_; }
+  [[nodiscard]] std::size_t taken() const { return taken_.load(std::memory_order_relaxed); }
+  /// How often there was none, ever.
+  [[nodiscard]] std::uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
 
  private:
   const std::size_t max_;
   std::atomic<std::size_t> taken_ = 0;
+  std::atomic<std::uint64_t> refused_ = 0;
 };
 
 } // namespace pkc::http

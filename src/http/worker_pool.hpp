@@ -60,7 +60,7 @@ class Worker {
 };
 
 /// Starts and joins the threads. grow(), reap() and join_all() belong to one thread at a time;
-/// size() and what a Worker calls are thread-safe.
+/// size(), busy() and what a Worker calls are thread-safe.
 class WorkerPool {
  public:
   using Body = std::function<void(Worker&)>;
@@ -83,6 +83,13 @@ class WorkerPool {
   void join_all();
 
   [[nodiscard]] std::size_t size() const { return size_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::size_t size_max() const { return workers_max_; }
+  /// Those that do not wait for an event.
+  [[nodiscard]] std::size_t busy() const {
+    const std::size_t waiting = waiting_.load(std::memory_order_relaxed);
+    const std::size_t all = size();
+    return all > waiting ? all - waiting : 0; // the two are not read at one instant
+  }
 
  private:
   friend class Worker;

@@ -29,6 +29,17 @@ enum class Method : std::uint8_t {
   other
 };
 
+/// What became of a request, for metrics; by_status: its status says enough.
+enum class Outcome : std::uint8_t {
+  by_status,
+  hit,
+  miss,
+  stored,
+  exists,
+  rejected,
+  failed
+};
+
 /// Ordered, case-insensitive header fields. One thread at a time.
 class Headers {
  public:
@@ -63,6 +74,7 @@ struct Request {
                      ///< collapsed, no query
   std::string query; ///< raw text after the first '?', without it
   std::vector<std::string> parameters; ///< decoded values of the route's {placeholders}, in order
+  std::string_view protocol;           ///< of the route that was found; lives as long as the router
   Headers headers;
   std::string
       client_address; ///< numeric; from X-Forwarded-For only when the peer is a trusted proxy
@@ -90,6 +102,7 @@ struct Response {
   Headers headers;
   std::variant<std::string, FileBody, StreamBody> body;
   bool close_connection = false; ///< ask for "Connection: close"
+  Outcome outcome = Outcome::by_status;
 
   [[nodiscard]] ByteCount body_length() const;
 };

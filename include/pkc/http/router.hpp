@@ -20,6 +20,14 @@ struct Route {
   Method method = Method::get;
   std::string_view pattern;
   Handler handler;
+  std::string_view protocol = ""; ///< whose requests these are, in metrics; a literal
+};
+
+/// What a router serves, as far as metrics are concerned.
+struct Endpoint {
+  std::string_view protocol;
+  Method method = Method::get;
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
 
 /// Finds the row for a request. Thread-safe once built: add() only before serving.
@@ -31,7 +39,9 @@ struct Route {
 class Router {
  public:
   void add(Route route);
-  /// Fills request.parameters and calls the handler; answers 404, 405 and 400 itself.
+  /// Of all rows with a protocol, each pair once, in order; HEAD included where GET is.
+  [[nodiscard]] std::vector<Endpoint> endpoints() const;
+  /// Fills request.parameters and .protocol and calls the handler; answers 404, 405 and 400 itself.
   Response dispatch(Request& request) const;
 
  private:
@@ -43,6 +53,7 @@ class Router {
     Method method;
     std::vector<Segment> segments;
     Handler handler;
+    std::string_view protocol;
   };
   static bool matches(const Row& row, std::span<const std::string_view> segments);
   [[nodiscard]] const Row* find(Method method, std::span<const std::string_view> segments) const;

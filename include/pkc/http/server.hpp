@@ -55,6 +55,9 @@ struct ServerOptions {
 /// reason in `failure`: everyday life on the open internet.
 struct AccessRecord {
   std::string_view method;
+  Method method_kind = Method::other;
+  std::string_view protocol; ///< of the route; empty when there was none
+  Outcome outcome = Outcome::by_status;
   std::string_view target;      ///< path and query as sent; control bytes cannot occur in it
   int status = 0;               ///< what was sent; 0 when nothing could be sent
   ByteCount bytes_sent = 0;     ///< of the body
@@ -73,8 +76,23 @@ using AccessLog = std::function<void(const AccessRecord&)>;
 
 /// What the server holds at the moment, for metrics.
 struct ServerLoad {
-  std::size_t connections = 0; ///< idle ones included
+  std::size_t connections = 0;             ///< all that are open
+  std::size_t connections_active = 0;      ///< a worker serves them
+  std::size_t connections_handshaking = 0; ///< they wait for TLS to be agreed on
+  std::size_t connections_closing = 0;     ///< answered, half closed; the others are idle
+  std::size_t connections_max = 0;
+  std::optional<std::size_t> connections_queued; ///< not accepted yet; TCP only
   std::size_t workers = 0;
+  std::size_t workers_busy = 0;
+  std::size_t workers_max = 0;
+  std::size_t uploads = 0;
+  std::size_t uploads_max = 0;
+
+  // Ever:
+  std::uint64_t accepted = 0;            ///< connections, those refused included
+  std::uint64_t refused_connections = 0; ///< connections_max was reached
+  std::uint64_t refused_per_client = 0;  ///< connections_per_client_max was
+  std::uint64_t refused_uploads = 0;     ///< uploads_max was
 };
 
 /// Tells the file of a Unix socket from another of that name.
@@ -126,7 +144,8 @@ class Server {
   /// What is listened on, for people: "127.0.0.1:8080", "unix:/run/polykit-cache/http.sock".
   [[nodiscard]] virtual const std::string& address() const = 0;
 
-  [[nodiscard]] virtual ServerLoad load() const = 0;
+  /// Looks at every connection: for metrics, not for each request.
+  [[nodiscard]] virtual ServerLoad load() = 0;
 
   /// The certificate in force; nothing when requests come in clear.
   [[nodiscard]] virtual std::optional<TlsState> tls() const = 0;

@@ -9,6 +9,8 @@ namespace pkc::protocols {
 
 namespace {
 
+constexpr std::string_view kProtocol = "admin";
+
 http::Response answer(int status, std::string_view type, std::string body) {
   auto response = http::make_response(status);
   response.headers.add("Content-Type", type);
@@ -31,19 +33,32 @@ http::Response health(store::Readiness& readiness, const Clock& clock) {
 
 } // namespace
 
-void mount_admin(http::Router& router,
-                 ops::Metrics& metrics,
-                 store::Readiness& readiness,
-                 const Clock& clock) {
-  router.add({http::Method::get, "/metrics", [&metrics](http::Request& /*request*/) {
-                return answer(200, "text/plain; version=0.0.4; charset=utf-8", metrics.render());
-              }});
-  router.add({http::Method::get, "/up", [](http::Request& /*request*/) {
-                return answer(200, "text/plain; charset=utf-8", "up\n");
-              }});
-  router.add({http::Method::get, "/health", [&readiness, &clock](http::Request& /*request*/) {
-                return health(readiness, clock);
-              }});
+void mount_metrics(http::Router& router, ops::Metrics& metrics) {
+  router.add({.method = http::Method::get,
+              .pattern = "/metrics",
+              .handler =
+                  [&metrics](http::Request& /*request*/) {
+                    return answer(
+                        200, "text/plain; version=0.0.4; charset=utf-8", metrics.render());
+                  },
+              .protocol = kProtocol});
+}
+
+void mount_admin(http::Router& router, store::Readiness& readiness, const Clock& clock) {
+  router.add({.method = http::Method::get,
+              .pattern = "/up",
+              .handler =
+                  [](http::Request& /*request*/) {
+                    return answer(200, "text/plain; charset=utf-8", "up\n");
+                  },
+              .protocol = kProtocol});
+  router.add({.method = http::Method::get,
+              .pattern = "/health",
+              .handler =
+                  [&readiness, &clock](http::Request& /*request*/) {
+                    return health(readiness, clock);
+                  },
+              .protocol = kProtocol});
 }
 
 } // namespace pkc::protocols

@@ -12,6 +12,7 @@ namespace pkc::protocols {
 
 namespace {
 
+using http::Outcome;
 using http::Request;
 using http::Response;
 using polykit::ArtifactCheck;
@@ -20,29 +21,10 @@ using store::CommitOutcome;
 using store::Key;
 using store::StoredObject;
 
-/// What became of requests, as /metrics counts it.
-struct Outcomes {
-  explicit Outcomes(ops::Metrics& metrics)
-      : hit(counter(metrics, "hit")),
-        miss(counter(metrics, "miss")),
-        stored(counter(metrics, "stored")),
-        exists(counter(metrics, "exists")),
-        rejected(counter(metrics, "rejected")),
-        failed(counter(metrics, "failed")) {}
-
-  static ops::Counter& counter(ops::Metrics& metrics, std::string_view outcome) {
-    return metrics.counter("polykit_cache_requests_total",
-                           "Requests by protocol and outcome.",
-                           R"(protocol="polykit",outcome=")" + std::string(outcome) + '"');
-  }
-
-  ops::Counter& hit;
-  ops::Counter& miss;
-  ops::Counter& stored;
-  ops::Counter& exists;
-  ops::Counter& rejected;
-  ops::Counter& failed;
-};
+Response with_outcome(Outcome outcome, Response response) {
+  response.outcome = outcome;
+  return response;
+}
 
 class PolykitRoutes {
  public:
@@ -53,7 +35,8 @@ class PolykitRoutes {
       : store_(store),
         log_(log),
         options_(options),
-        outcomes_(metrics),
+        refused_(
+            metrics.counter(ops::kRefusedName, ops::kRefusedHelp, {{"reason", "check_memory"}})),
         check_room_(options.check_windows_max, options.late_checks_max) {}
 
   Response get(Request& request);
@@ -62,17 +45,17 @@ class PolykitRoutes {
  private:
   Response receive(Request& request, const Key& key);
   Response represent(const Request& request, const Key& key, StoredObject object);
-  Response miss();
-  Response exists(const Key& key);
-  Response reject(int status, std::string_view message);
-  Response refuse_body(const Error& error);
+  static Response miss();
+  static Response exists(const Key& key);
+  static Response reject(int status, std::string_view message);
+  static Response refuse_body(const Error& error);
   Response refuse_artifact(const Key& key, const Error& error);
   Response storage_failure(const Key& key, const Error& error);
 
   store::ContentStore& store_;
   ops::Log& log_;
   PolykitOptions options_;
-  Outcomes outcomes_;
+  ops::Counter& refused_;
   polykit::CheckRoom check_room_;
 };
 
@@ -114,16 +97,15 @@ Response PolykitRoutes::represent(const Request& request, const Key& key, Stored
     }
   }
 
-  outcomes_.hit.add();
   if (plan.status == 412 || plan.status == 416) {
     Response refusal =
         http::make_error(plan.status,
                          plan.status == 412 ? "the artifact does not meet the condition"
                                             : "the range is outside the artifact");
     http::apply_content_headers(refusal, plan, representation);
-    return refusal;
+    return with_outcome(Outcome::hit, std::move(refusal));
   }
-  Response response = http::make_response(plan.status);
+  Response response = with_outcome(Outcome::hit, http::make_response(plan.status));
   http::apply_content_headers(response, plan, representation);
   if (plan.status != 304) { // RFC 9110 section 15.4.5: no more about the content than it validates
     response.headers.set("Content-Type", "application/zstd");
@@ -196,28 +178,25 @@ Response PolykitRoutes::receive(Request& request, const Key& key) {
   if (*outcome == CommitOutcome::exists) {
     return exists(key);
   }
-  outcomes_.stored.add();
   log_.debug("artifact stored",
              {{"key", key.id()},
               {"size", (*writer)->size()},
               {"package", facts->package},
               {"task", facts->task}});
-  return http::make_response(201);
+  return with_outcome(Outcome::stored, http::make_response(201));
 }
 
 Response PolykitRoutes::miss() {
-  outcomes_.miss.add();
-  return http::make_error(404, "Artifact not found");
+  return with_outcome(Outcome::miss, http::make_error(404, "Artifact not found"));
 }
 
 Response PolykitRoutes::exists(const Key& key) {
-  outcomes_.exists.add();
-  return http::make_error(409, "Artifact " + key.id() + " already exists");
+  return with_outcome(Outcome::exists,
+                      http::make_error(409, "Artifact " + key.id() + " already exists"));
 }
 
 Response PolykitRoutes::reject(int status, std::string_view message) {
-  outcomes_.rejected.add();
-  return http::make_error(status, message);
+  return with_outcome(Outcome::rejected, http::make_error(status, message));
 }
 
 /// 400 and close also for a body that stopped coming: 408 makes some clients send it again.
@@ -236,18 +215,19 @@ Response PolykitRoutes::refuse_artifact(const Key& key, const Error& error) {
   if (error.code != Errc::unavailable) {
     return storage_failure(key, error);
   }
-  outcomes_.failed.add();
-  Response response = http::make_error(503, "no memory to check the artifact, try again");
+  refused_.add();
+  Response response = with_outcome(
+      Outcome::failed, http::make_error(503, "no memory to check the artifact, try again"));
   response.headers.add("Retry-After", "1");
   return response;
 }
 
 Response PolykitRoutes::storage_failure(const Key& key, const Error& error) {
-  outcomes_.failed.add();
   log_.error("storage failure",
              {{"key", key.id()}, {"kind", to_string(error.code)}, {"reason", error.message}});
-  return error.code == Errc::no_space ? http::make_error(507, "the storage is full")
-                                      : http::make_error(500, "the storage failed");
+  return with_outcome(Outcome::failed,
+                      error.code == Errc::no_space ? http::make_error(507, "the storage is full")
+                                                   : http::make_error(500, "the storage failed"));
 }
 
 } // namespace
@@ -258,11 +238,16 @@ void mount_polykit(http::Router& router,
                    ops::Metrics& metrics,
                    const PolykitOptions& options) {
   constexpr std::string_view kPattern = "/v1/artifacts/{key}";
+  constexpr std::string_view kProtocol = "polykit";
   const auto routes = std::make_shared<PolykitRoutes>(store, log, metrics, options);
-  router.add(
-      {http::Method::get, kPattern, [routes](Request& request) { return routes->get(request); }});
-  router.add(
-      {http::Method::put, kPattern, [routes](Request& request) { return routes->put(request); }});
+  router.add({.method = http::Method::get,
+              .pattern = kPattern,
+              .handler = [routes](Request& request) { return routes->get(request); },
+              .protocol = kProtocol});
+  router.add({.method = http::Method::put,
+              .pattern = kPattern,
+              .handler = [routes](Request& request) { return routes->put(request); },
+              .protocol = kProtocol});
 }
 
 } // namespace pkc::protocols

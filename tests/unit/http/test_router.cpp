@@ -124,6 +124,29 @@ TEST_SUITE("http::Router") {
     CHECK(response.status == 204);
     CHECK(response.headers.get("Allow") == "GET, HEAD, PUT, POST");
   }
+
+  TEST_CASE("protocol: is the row's, and every pair of protocol and method is listed once") {
+    Router router;
+    router.add({Method::get, "/a", named("a"), "one"});
+    router.add({Method::put, "/a", named("a"), "one"});
+    router.add({Method::get, "/b", named("b"), "one"});
+    router.add({Method::get, "/c", named("c"), "two"});
+    router.add({Method::get, "/d", named("d")});
+
+    CHECK(router.endpoints() == std::vector<Endpoint>{{"one", Method::get},
+                                                      {"one", Method::head},
+                                                      {"one", Method::put},
+                                                      {"two", Method::get},
+                                                      {"two", Method::head}});
+    for (const auto& [path, protocol] :
+         {std::pair{"/a", "one"}, {"/c", "two"}, {"/d", ""}, {"/", ""}}) {
+      Request request;
+      request.method = Method::head;
+      request.path = path;
+      static_cast<void>(router.dispatch(request));
+      CHECK(request.protocol == protocol);
+    }
+  }
 }
 
 } // namespace

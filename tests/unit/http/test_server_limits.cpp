@@ -164,6 +164,12 @@ TEST_SUITE("http::Server workers") {
     Client other = server.client();
     CHECK(other.request(kGet).body == "hello");
     CHECK(server->load().workers <= 12);
+    CHECK(server->load().workers_max == 12);
+    CHECK(eventually([&] { return server->load().workers_busy == 11; }));
+    CHECK(server->load().connections == 12);
+    CHECK(server->load().connections_active == 11);
+    CHECK(server->load().accepted == 12);
+    CHECK(server->load().connections_queued == 0);
 
     gate.open();
     for (Client& client : blocked) {
@@ -229,6 +235,9 @@ TEST_SUITE("http::Server capacity") {
     CHECK(answer.has("\r\nRetry-After: 1\r\n"));
     CHECK(answer.body == R"({"error":"too many connections"})");
     CHECK(third.read_to_end() == Client::End::closed);
+    CHECK(server->load().refused_connections == 1);
+    CHECK(server->load().refused_per_client == 0);
+    CHECK(server->load().accepted == 3);
 
     first.reset();
     CHECK(eventually([&] {
@@ -278,6 +287,8 @@ TEST_SUITE("http::Server capacity") {
 
     Client other(server.port(), 0, 2);
     CHECK(other.request(kGet).body == "hello");
+    CHECK(server->load().refused_per_client == 20);
+    CHECK(server->load().refused_connections == 0);
   }
 
   TEST_CASE("connections_per_client_max: neither a trusted proxy nor 0 has a limit") {
@@ -307,6 +318,8 @@ TEST_SUITE("http::Server capacity") {
     const Loopback server(gate_router(gate), options);
     Client first = server.client();
     REQUIRE(first.request(kExpectingPut).status == 100); // its handler waits for the body now
+    CHECK(server->load().uploads == 1);
+    CHECK(server->load().uploads_max == 1);
 
     Client second = server.client();
     const Answer refused = second.request(kExpectingPut);
@@ -316,6 +329,7 @@ TEST_SUITE("http::Server capacity") {
     Client third = server.client();
     CHECK(third.request("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc").status == 503);
     CHECK(third.request("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").status == 201);
+    CHECK(server->load().refused_uploads == 2);
     CHECK(third.request(kGet).body == "hello");
     CHECK(third.request("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", false).status == 200);
     CHECK(third.request("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc").status == 200);

@@ -20,7 +20,8 @@ namespace {
 struct World {
   World() : backend(pkc::blob::make_disk_backend(disk, {.root = "/cache"}).value()) {
     disk.fail_call(std::nullopt);
-    pkc::protocols::mount_admin(router, metrics, readiness, clock);
+    pkc::protocols::mount_metrics(router, metrics);
+    pkc::protocols::mount_admin(router, readiness, clock);
   }
 
   Response send(Method method, std::string_view path) const {
