@@ -273,6 +273,10 @@ Result<bool> FaultFileSystem::remove(const std::string& path) {
   auto state = state_.lock();
   TRY(state->count_call());
   const NodePtr parent = state->parent_of(path);
+  const NodePtr node = state->find(path);
+  if (node && !node->names.empty()) {
+    return fail(Errc::io, "remove " + path + ": not empty");
+  }
   if (!parent || parent->names.erase(name_of(path)) == 0) {
     return false;
   }

@@ -43,6 +43,10 @@ class File : public ByteSink {
   virtual void begin_sync() = 0;
   /// Waits until content and size are on stable storage (fdatasync).
   virtual Result<void> sync() = 0;
+  /// Whether the kernel has the beginning of the file in memory, as far as it tells.
+  [[nodiscard]] virtual bool is_cached() const { return true; }
+  /// Lets the kernel forget the bytes, for a reader that wants to push nobody else's out of memory.
+  virtual void drop_cached() {}
   /// What the file was when it was opened; of a file made by create(), try_lock() or join_lock()
   /// nothing but zeros.
   [[nodiscard]] virtual FileStat opened_stat() const = 0;

@@ -1,11 +1,14 @@
 // The backend on a local directory.
 #pragma once
 
+#include "pkc/base/bytes.hpp"
 #include "pkc/base/file_system.hpp"
 #include "pkc/base/result.hpp"
 #include "pkc/base/unique_handle.hpp"
 #include "pkc/blob/backend.hpp"
+#include "pkc/blob/upkeep.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,11 +29,18 @@ struct DiskOptions {
   Durability durability = Durability::full;
   /// Whose uploads these are; no other living process with the same directory has the number.
   std::int64_t process = 0;
+  /// What the quarantine may take of the disk; the oldest objects go for the newest.
+  ByteCount quarantine_size_max = 1 * kGiB;
+  std::size_t quarantine_objects_max = 1000;
   /// The lock of the directory, inherited from a process that goes on using it for a while.
   // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
   UniqueFd inherited_lock{};
 };
 
+/// What the process that uses the directory locks, in the root.
+inline constexpr std::string_view kLockFile = "lock";
+/// Where the scrub keeps how far it is, in the root.
+inline constexpr std::string_view kScrubFile = "scrub.json";
 /// What LockFile locks keys with, in the root: kept apart from `lock`, as on network file systems
 /// both kinds of locks are one.
 inline constexpr std::string_view kKeyLockFile = "keys.lock";
@@ -44,6 +54,7 @@ inline constexpr std::string_view kKeyLockFile = "keys.lock";
 ///   check
 ///   <root>/lock                held by the one process that uses the directory, or by two while
 ///   one hands over to the other
+///   <root>/scrub.json          how far the background verification is; made anew when it is gone
 ///   <root>/keys.lock           its byte KeyLocks::slot_of(name) is locked over each commit
 ///
 /// Publish order, under the caller's exclusive lock: blob temp, sidecar temp, sync both, rename
@@ -54,5 +65,13 @@ inline constexpr std::string_view kKeyLockFile = "keys.lock";
 /// Makes the directory ready and takes its lock, or joins the holders of an inherited one. Errors:
 /// unavailable when another process holds the lock; io. `file_system` outlives the backend.
 Result<std::unique_ptr<Backend>> make_disk_backend(FileSystem& file_system, DiskOptions options);
+
+/// The backend for a tool that works beside a server, or without one: it takes no lock of the
+/// directory, so it may do only what the lock of a key is enough for. Creates nothing. Errors: io,
+/// also when there is no such directory.
+Result<std::unique_ptr<Backend>> open_disk_backend(FileSystem& file_system, DiskOptions options);
+
+/// Of the same directory. `file_system` outlives it.
+std::unique_ptr<Upkeep> make_disk_upkeep(FileSystem& file_system, std::string root);
 
 } // namespace pkc::blob

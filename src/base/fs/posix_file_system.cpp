@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -88,6 +89,16 @@ class PosixFile final : public File {
       return fail_errno(errno, "fdatasync");
     }
     return {};
+  }
+
+  [[nodiscard]] bool is_cached() const override {
+    std::byte first{};
+    struct iovec piece{.iov_base = &first, .iov_len = 1};
+    return ::preadv2(fd_.get(), &piece, 1, 0, RWF_NOWAIT) >= 0;
+  }
+
+  void drop_cached() override {
+    static_cast<void>(::posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED));
   }
 
   [[nodiscard]] FileStat opened_stat() const override { return opened_; }

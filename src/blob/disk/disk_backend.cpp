@@ -1,4 +1,6 @@
+#include "quarantine.hpp"
 #include "shards.hpp"
+#include "uploads.hpp"
 
 #include "pkc/base/assert.hpp"
 #include "pkc/base/guarded.hpp"
@@ -18,7 +20,6 @@ namespace pkc::blob {
 
 namespace {
 
-constexpr std::string_view kTempSuffix = ".tmp";
 /// The disk begins with a large upload while it still comes in, so that little is left to wait for.
 constexpr ByteCount kWriteBehind = 4 * kMiB;
 
@@ -59,7 +60,10 @@ class TempFile {
 class DiskBackend final : public Backend {
  public:
   DiskBackend(FileSystem& file_system, DiskOptions options, std::unique_ptr<File> lock)
-      : file_system_(file_system), options_(std::move(options)), lock_(std::move(lock)) {}
+      : file_system_(file_system),
+        options_(std::move(options)),
+        lock_(std::move(lock)),
+        quarantine_(file_system, options_.root) {}
 
   Result<std::unique_ptr<Upload>> begin_upload() override;
   Result<std::unique_ptr<File>> open(std::string_view name) override {
@@ -81,7 +85,7 @@ class DiskBackend final : public Backend {
   Result<DiskSpace> space() override { return file_system_.space(options_.root); }
   Result<std::size_t> sweep_uploads(const Uploads& alive) override;
   Result<void> probe() override;
-  [[nodiscard]] int lock_descriptor() const override { return lock_->descriptor(); }
+  [[nodiscard]] int lock_descriptor() const override { return lock_ ? lock_->descriptor() : -1; }
 
   Result<void> publish(TempFile& blob, std::string_view name, std::string_view sidecar);
   void begin_sync(TempFile& blob) const {
@@ -101,15 +105,18 @@ class DiskBackend final : public Backend {
     return shard(name).inner.append("/").append(name).append(kSidecarSuffix);
   }
   [[nodiscard]] std::string temp_directory() const { return options_.root + "/tmp"; }
-  [[nodiscard]] std::string quarantine_directory() const { return options_.root + "/quarantine"; }
   Result<TempFile> make_temp();
   Result<void> prepare_shard(const ShardPath& shard);
   Result<void> rename_pair(TempFile& blob, TempFile& sidecar, std::string_view name);
-  Result<std::string> free_quarantine_stem(std::string_view name);
+  Result<void> rename_into(const ShardPath& target,
+                           TempFile& blob,
+                           TempFile& sidecar,
+                           std::string_view name);
 
   FileSystem& file_system_;
   DiskOptions options_;
-  std::unique_ptr<File> lock_;
+  std::unique_ptr<File> lock_; // null beside a server
+  Quarantine quarantine_;
   std::atomic<std::uint64_t> next_temp_{0};
   /// Inner shard directories whose names are known to be on stable storage since this start.
   Guarded<std::unordered_set<std::string>> prepared_shards_;
@@ -154,8 +161,8 @@ Result<void> DiskUpload::replay(ByteSink& target) {
 Result<TempFile> DiskBackend::make_temp() {
   // The lock keeps others out but for a process that hands over to us, whose number is another;
   // what an earlier process of our number left was swept at the start.
-  const std::string path = temp_directory() + '/' + std::to_string(options_.process) + '-' +
-                           std::to_string(next_temp_.fetch_add(1)) + std::string(kTempSuffix);
+  const std::string path =
+      temp_directory() + '/' + temp_name(options_.process, next_temp_.fetch_add(1));
   auto temp = TempFile::create(file_system_, path);
   if (!temp && temp.error().code == Errc::io) {
     // Somebody may have emptied the storage directory under us; one second try with the folder made
@@ -221,6 +228,26 @@ Result<void> DiskBackend::rename_pair(TempFile& blob, TempFile& sidecar, std::st
   return {};
 }
 
+/// As rename_pair, after whatever is missing of the shard was made.
+Result<void> DiskBackend::rename_into(const ShardPath& target,
+                                      TempFile& blob,
+                                      TempFile& sidecar,
+                                      std::string_view name) {
+  TRY(prepare_shard(target));
+  auto renamed = rename_pair(blob, sidecar, name);
+  if (renamed) {
+    return renamed;
+  }
+  prepared_shards_.lock()->erase(target.inner);
+  const auto shard = file_system_.stat(target.inner);
+  if (!shard || *shard) {
+    return renamed;
+  }
+  // Somebody has removed the directory since it was made: once more, as if it had never been.
+  TRY(prepare_shard(target));
+  return rename_pair(blob, sidecar, name);
+}
+
 Result<void> DiskBackend::publish(TempFile& blob,
                                   std::string_view name,
                                   std::string_view sidecar_text) {
@@ -236,13 +263,7 @@ Result<void> DiskBackend::publish(TempFile& blob,
   }
 
   const ShardPath target = shard(name);
-  TRY(prepare_shard(target));
-  if (auto renamed = rename_pair(blob, sidecar, name); !renamed) {
-    // Forget the shard: should its folder have been deleted by hand, the next upload makes it
-    // again.
-    prepared_shards_.lock()->erase(target.inner);
-    return renamed;
-  }
+  TRY(rename_into(target, blob, sidecar, name));
   if (options_.durability == Durability::full) {
     if (auto synced = file_system_.sync_directory(target.inner); !synced) {
       // Not durable, so it must not be seen either: the caller reports a failure.
@@ -254,50 +275,18 @@ Result<void> DiskBackend::publish(TempFile& blob,
   return {};
 }
 
-Result<std::string> DiskBackend::free_quarantine_stem(std::string_view name) {
-  TRY(file_system_.make_directory(quarantine_directory()));
-  for (std::uint64_t n = 1;; ++n) {
-    std::string stem = quarantine_directory() + '/' + std::string(name) + '.' + std::to_string(n);
-    TRY_ASSIGN(const auto taken, file_system_.stat(stem + ".zst"));
-    if (!taken) {
-      return stem;
-    }
-  }
-}
-
 Result<void> DiskBackend::quarantine(std::string_view name, std::string_view note) {
-  TRY_ASSIGN(const std::string stem, free_quarantine_stem(name));
-  // The blob first: without it nothing is visible. No sync: if a power loss undoes this, the next
-  // read finds it again.
-  TRY(file_system_.rename(blob_path(name), stem + ".zst"));
-  TRY_ASSIGN(const auto sidecar, file_system_.stat(sidecar_path(name)));
-  if (sidecar) {
-    TRY(file_system_.rename(sidecar_path(name), stem + ".json"));
-  }
-  // An earlier note of this number may be left from a half-done quarantine.
-  TRY(file_system_.remove(stem + ".txt"));
-  TRY_ASSIGN(const auto file, file_system_.create(stem + ".txt"));
-  return file->write(as_bytes(note));
+  TRY(quarantine_.take(name, blob_path(name), sidecar_path(name), note));
+  // The object is out of sight, whatever becomes of older ones: the next one will try again.
+  [[maybe_unused]] const auto ignored = quarantine_.trim(
+      {.size_max = options_.quarantine_size_max, .objects_max = options_.quarantine_objects_max});
+  return {};
 }
 
 Result<bool> DiskBackend::remove(std::string_view name) {
   TRY_ASSIGN(const bool had_blob, file_system_.remove(blob_path(name)));
   TRY_ASSIGN(const bool had_sidecar, file_system_.remove(sidecar_path(name)));
   return had_blob || had_sidecar;
-}
-
-/// The process that a temp file is of; nothing when its name is not one of ours.
-std::optional<std::int64_t> owner_of(std::string_view temp_name) {
-  std::int64_t process = 0;
-  const std::size_t digits = temp_name.find('-');
-  if (digits == std::string_view::npos) {
-    return std::nullopt;
-  }
-  const char* const begin = temp_name.data();
-  const char* const end = std::next(begin, static_cast<std::ptrdiff_t>(digits));
-  const auto [rest, error] = std::from_chars(begin, end, process);
-  const bool ours = error == std::errc{} && rest == end;
-  return ours ? std::optional(process) : std::nullopt;
 }
 
 Result<std::size_t> DiskBackend::sweep_uploads(const Uploads& alive) {
@@ -326,7 +315,7 @@ Result<void> DiskBackend::probe() {
 }
 
 Result<std::unique_ptr<File>> take_lock(FileSystem& file_system, DiskOptions& options) {
-  const std::string path = options.root + "/lock";
+  const std::string path = options.root + '/' + std::string(kLockFile);
   if (options.inherited_lock) {
     TRY_ASSIGN(auto joined, file_system.join_lock(path, std::move(options.inherited_lock)));
     if (joined) {
@@ -365,9 +354,7 @@ Result<void> make_directories(FileSystem& file_system, const std::string& path) 
 } // namespace
 
 Result<std::unique_ptr<Backend>> make_disk_backend(FileSystem& file_system, DiskOptions options) {
-  while (options.root.size() > 1 && options.root.ends_with('/')) {
-    options.root.pop_back();
-  }
+  options.root = without_slashes(std::move(options.root));
   TRY(make_directories(file_system, options.root));
   TRY_ASSIGN(auto lock, take_lock(file_system, options));
   if (!lock) {
@@ -377,6 +364,16 @@ Result<std::unique_ptr<Backend>> make_disk_backend(FileSystem& file_system, Disk
   }
   TRY(file_system.make_directory(options.root + "/tmp"));
   return std::make_unique<DiskBackend>(file_system, std::move(options), std::move(lock));
+}
+
+Result<std::unique_ptr<Backend>> open_disk_backend(FileSystem& file_system, DiskOptions options) {
+  options.root = without_slashes(std::move(options.root));
+  // A list follows a symbolic link, which may lead to the disk where the objects are.
+  TRY_ASSIGN(const auto entries, file_system.list(options.root));
+  if (!entries) {
+    return fail(Errc::io, "there is no directory " + options.root);
+  }
+  return std::make_unique<DiskBackend>(file_system, std::move(options), nullptr);
 }
 
 } // namespace pkc::blob

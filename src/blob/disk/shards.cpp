@@ -16,14 +16,13 @@ bool is_plain(std::string_view text) {
   });
 }
 
-/// The directories in `path` that are half of a shard, in order. Nothing is said of others: spaces,
-/// tmp and quarantine lie beside the outer ones.
+/// The directories in `path` that are half of a shard, in order. Nothing is said of others.
 Result<std::vector<std::string>> shard_halves(FileSystem& file_system, const std::string& path) {
   TRY_ASSIGN(auto entries, file_system.list(path));
   std::vector<std::string> halves;
   if (entries) {
     for (DirectoryEntry& entry : *entries) {
-      if (entry.is_directory && entry.name.size() == kShardSize / 2 && is_plain(entry.name)) {
+      if (is_shard_half(entry)) {
         halves.push_back(std::move(entry.name));
       }
     }
@@ -53,6 +52,17 @@ bool note_file(std::map<std::string, ListedName, std::less<>>& names,
 }
 
 } // namespace
+
+bool is_shard_half(const DirectoryEntry& entry) {
+  return entry.is_directory && entry.name.size() == kShardSize / 2 && is_plain(entry.name);
+}
+
+std::string without_slashes(std::string root) {
+  while (root.size() > 1 && root.ends_with('/')) {
+    root.pop_back();
+  }
+  return root;
+}
 
 ShardPath shard_path(std::string_view root, std::string_view name) {
   PKC_ASSERT(name.size() >= kShardSize);

@@ -22,6 +22,13 @@ struct ShardPath {
   std::string inner; ///< <root>/aa/bb
 };
 
+/// Whether an entry of the root, or of a directory in it, is half of a shard. Spaces, tmp and
+/// quarantine lie beside the outer ones.
+bool is_shard_half(const DirectoryEntry& entry);
+
+/// The root without slashes behind it.
+std::string without_slashes(std::string root);
+
 /// Those of a name, or of a shard itself. REQUIRES: four or more characters of [0-9A-Za-z].
 ShardPath shard_path(std::string_view root, std::string_view name);
 
