@@ -14,6 +14,10 @@ checked. Access logs are written to a file by ours and by nginx (the original ha
 PUT rows send keys that are new, into shard directories that exist, as a used cache has them. Ours
 verifies the artifact and returns when it is on stable storage; the other two sync nothing, and
 nginx verifies nothing.
+
+Rows "behind nginx" ask an nginx with packaging/nginx/polykit-cache.conf (without TLS), which asks
+ours over a Unix socket, on one core together; nginx, with which they are compared, reads the same
+artifacts from files.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ import sys
 import tempfile
 import unittest
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -58,6 +62,7 @@ class Row:
     objects: int = 1  # read in turn
     connections: int = 32
     requests: int = 0  # a round; 0: as many as fit into the time
+    behind: bool = False  # ours behind nginx, against nginx alone
 
 
 ROWS = (
@@ -65,6 +70,9 @@ ROWS = (
     Row("GET hit 64 KiB", "get", 64 * KIB, objects=32),
     Row("GET hit 1 MiB", "get", MIB, objects=8, connections=16),
     Row("GET hit 64 MiB", "get", 64 * MIB, objects=2, connections=4),
+    Row("GET hit 1 KiB behind nginx", "get", KIB, objects=128, behind=True),
+    Row("GET hit 64 KiB behind nginx", "get", 64 * KIB, objects=32, behind=True),
+    Row("GET hit 1 MiB behind nginx", "get", MIB, objects=8, connections=16, behind=True),
     Row("HEAD hit", "head", 64 * KIB, objects=32),
     Row("GET miss", "miss"),
     Row("PUT 64 KiB", "put", 64 * KIB, connections=16, requests=768),
@@ -104,8 +112,16 @@ class Bench:
     directory: Path
     load_prefix: list[str]
     targets: list[Target] = field(default_factory=list)
+    behind: list[Target] = field(default_factory=list)  # ours behind nginx, if there is one
+    processes: list[harness.Process] = field(default_factory=list)  # of all targets, and more
     path_files: dict[tuple[int, int], Path] = field(default_factory=dict)
     runs: int = 0
+
+    def targets_of(self, row: Row) -> list[Target]:
+        """Those that a row compares."""
+        if not row.behind:
+            return self.targets
+        return self.behind + [target for target in self.targets if target.name == "nginx"]
 
     def run_load(self, target: Target, row: Row, *limits: str) -> Sample:
         self.runs += 1
@@ -153,7 +169,7 @@ def prepare_objects(bench: Bench, rows: Iterable[Row]) -> None:
         for number in range(count):
             key = "00" + artifact.key_for(f"{size} {number}")[2:]
             body = exact_artifact(key, size)
-            for target in bench.targets:
+            for target in bench.targets + bench.behind:
                 store(target, key, body)
             paths.append(f"/v1/artifacts/{key}")
         bench.path_files[size, count] = bench.directory / f"paths-{size}-{count}"
@@ -191,6 +207,32 @@ def start_cache(name: str, binary: Path, directory: Path, prefix: Sequence[str])
     return Target(name, server.port, f"{PUT_SHARD}/*/*", storage, server)
 
 
+def start_behind(directory: Path, binary: Path, prefix: Sequence[str]) -> list[harness.Process]:
+    """nginx with the packaged file, and ours behind it."""
+    file = directory / "http.sock"
+    server = harness.CacheServer(
+        *("--trusted-proxies", "unix"),
+        storage=directory / "ours-behind",
+        binary=binary,
+        file=file,
+        prefix=prefix,
+    )
+    text = (REPOSITORY / "packaging" / "nginx" / "polykit-cache.conf").read_text()
+    text = text.replace("unix:/run/polykit-cache/http.sock;\n\n", f"unix:{file};\n\n")
+    lines = [line for line in text.splitlines() if not line.startswith(("    listen", "    ssl_"))]
+    upstream, inside = "\n".join(lines).split("\nserver {\n")
+    inside = inside.rstrip().removesuffix("}") + f"access_log {directory}/behind-access.log;"
+    try:
+        main = ("worker_processes 1;", "master_process off;")
+        nginx = harness.Nginx(
+            directory / "behind", inside, main=main, http_lines=(upstream,), prefix=prefix
+        )
+    except BaseException:
+        server.kill()
+        raise
+    return [nginx, server]
+
+
 def start_nginx(directory: Path, prefix: Sequence[str]) -> Target | None:
     root = directory / "nginx-root"
     root.mkdir()
@@ -215,14 +257,23 @@ def start_nginx(directory: Path, prefix: Sequence[str]) -> Target | None:
 
 def start_targets(bench: Bench, server: Path, original: Path | None, prefix: list[str]) -> None:
     """Ours first; the others as far as they are there."""
-    bench.targets.append(start_cache("ours", server, bench.directory, prefix))
+
+    def add(target: Target) -> None:
+        bench.targets.append(target)
+        bench.processes.append(target.process)
+
+    add(start_cache("ours", server, bench.directory, prefix))
     nginx = start_nginx(bench.directory, prefix)
     if nginx is not None:
-        bench.targets.append(nginx)
+        add(nginx)
+        proxy, behind_it = start_behind(bench.directory, server, prefix)
+        bench.processes += [proxy, behind_it]
+        behind = Target("ours behind nginx", proxy.port, "none", bench.directory, proxy)
+        bench.behind.append(behind)
     else:
         print("nginx is not installed: no comparison with it", file=sys.stderr)
     if original is not None:
-        bench.targets.append(start_cache("original", original, bench.directory, prefix))
+        add(start_cache("original", original, bench.directory, prefix))
     else:
         print("PKC_ORIGINAL_SERVER is not set: no comparison with it", file=sys.stderr)
 
@@ -247,13 +298,14 @@ Samples = dict[str, list[Sample]]  # by target, one a round
 
 
 def run_row(bench: Bench, row: Row, rounds: int, seconds: float) -> Samples:
-    samples: Samples = {target.name: [] for target in bench.targets}
+    targets = bench.targets_of(row)
+    samples: Samples = {target.name: [] for target in targets}
     for number in range(rounds):
-        shift = number % len(bench.targets)
-        for target in bench.targets[shift:] + bench.targets[:shift]:
+        shift = number % len(targets)
+        for target in targets[shift:] + targets[:shift]:
             samples[target.name].append(bench.measure(target, row, seconds))
     # Not between the rounds: ext4 passes over inodes that were freed just now, which costs a CPU.
-    for target in bench.targets:
+    for target in targets:
         target.remove_uploads()
     return samples
 
@@ -267,7 +319,7 @@ COLUMNS = ("", "ours, requests/s", "vs nginx", "vs original", "p99 vs nginx", "p
 
 
 def table_line(row: Row, samples: Samples) -> list[str]:
-    ours = samples["ours"]
+    ours = samples["ours behind nginx" if row.behind else "ours"]
     cells = [row.name, f"{statistics.median(s.rate for s in ours):,.0f}"]
     for attribute in ("rate", "p99"):
         for name in ("nginx", "original"):
@@ -323,7 +375,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def quick_row(row: Row) -> Row:
     requests = 16 if row.size >= MIB else 64
-    return Row(row.name, row.mode, row.size, min(row.objects, 2), min(row.connections, 4), requests)
+    objects, connections = min(row.objects, 2), min(row.connections, 4)
+    return replace(row, objects=objects, connections=connections, requests=requests)
 
 
 def run(arguments: argparse.Namespace, directory: Path) -> list[list[str]]:
@@ -339,12 +392,14 @@ def run(arguments: argparse.Namespace, directory: Path) -> list[list[str]]:
         make_shards(bench)
         lines = []
         for row in rows:
+            if row.behind and not bench.behind:
+                continue
             lines.append(table_line(row, run_row(bench, row, rounds, seconds)))
             print(f"{row.name}: done", file=sys.stderr, flush=True)
         return lines
     finally:
-        for target in bench.targets:
-            target.process.kill()
+        for process in bench.processes:
+            process.kill()
 
 
 def main() -> int:

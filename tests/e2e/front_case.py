@@ -54,19 +54,7 @@ class Mode:
 
 
 class Behind(harness.CacheServer):
-    """A server that listens on a port, or on a file."""
-
-    def __init__(self, file: Path | None, *arguments: str, **options: object) -> None:
-        self.file = file
-        bind = () if file is None else ("--bind", f"unix:{file}")
-        super().__init__(*bind, *arguments, **options)  # type: ignore[arg-type]
-
-    def _find_port(self) -> bool:
-        if self.file is None:
-            return super()._find_port()
-        self.port = 0
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(self.file)) == 0
+    """A server whose connections can be told apart."""
 
     def sockets(self) -> set[str]:
         """The connections and listeners it holds now; no two ever share a name."""
@@ -282,8 +270,8 @@ class FrontTest(HandoverTest):
         self, mode: Mode, directory: Path, *arguments: str, port: int = 0
     ) -> Behind:
         server = Behind(
-            directory / "http.sock" if mode.network == "unix" else None,
             *arguments,
+            file=directory / "http.sock" if mode.network == "unix" else None,
             storage=directory / "storage",
             binary=self.binary,
             port=port,

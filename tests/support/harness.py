@@ -336,8 +336,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 class CacheServer(Process):
     """One running cache server, ours or the original, on a port that the kernel chose.
 
-    `port` is for a restart on the port of a server that has ended. `storage` is created when
-    absent. `prefix` goes in front of the command (taskset, prlimit, …); it must exec, so that the
+    `port` is for a restart on the port of a server that has ended; `file` makes it listen on a Unix
+    socket instead, and `port` is 0. `storage` is created when absent. `prefix` goes in front of the command (taskset, prlimit, …); it must exec, so that the
     process id stays the server's.
     """
 
@@ -348,6 +348,7 @@ class CacheServer(Process):
         binary: Path | None = None,
         original: bool = False,
         port: int = 0,
+        file: Path | None = None,
         prefix: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         log: Path | None = None,
@@ -356,10 +357,10 @@ class CacheServer(Process):
         if binary is None:
             name = "PKC_ORIGINAL_SERVER" if original else "PKC_SERVER"
             raise ServerError(f"{name} does not name the server's binary")
-        self.storage = storage
-        self.original = original
+        self.storage, self.original, self.file = storage, original, file
+        listen = ("--port", str(port)) if file is None else ("--bind", f"unix:{file}")
         super().__init__(
-            [*prefix, str(binary), "--storage-dir", str(storage), "--port", str(port), *arguments],
+            [*prefix, str(binary), "--storage-dir", str(storage), *listen, *arguments],
             log or storage.with_name(storage.name + ".log"),
             clean_environment(env),
         )
@@ -370,8 +371,12 @@ class CacheServer(Process):
             raise
 
     def _find_port(self) -> bool:
-        self.port = listening_port(self.pid) or 0
-        return self.port != 0
+        if self.file is None:
+            self.port = listening_port(self.pid) or 0
+            return self.port != 0
+        self.port = 0
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.file)) == 0
 
     @property
     def url(self) -> str:
