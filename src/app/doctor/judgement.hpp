@@ -43,8 +43,8 @@ Finding judge_descriptors(const DescriptorFacts& facts);
 Finding judge_file_size_limit(ByteCount limit, ByteCount upload_max);
 
 struct ClockFacts {
-  WallTime now{};
-  std::optional<WallTime> last_change{}; ///< of the storage directory
+  WallTime now;
+  std::optional<WallTime> last_change = std::nullopt; ///< of the storage directory
   bool synchronised = true;
 };
 Finding judge_clock(const ClockFacts& facts);
@@ -56,7 +56,8 @@ std::optional<Finding> judge_file_time(std::chrono::seconds ahead);
 struct AddressFacts {
   std::string address; ///< for people
   std::uint16_t port = 0;
-  int error_number = 0;              ///< of bind(); 0: it can be had
+  int error_number = 0; ///< of bind(); 0: it can be had
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
   std::vector<std::string> owners{}; ///< "process 12 (nginx)", as far as visible
   bool owned_by_server = false;      ///< one of them is the server of the directory
   bool server_runs = false;          ///< there is one in the directory

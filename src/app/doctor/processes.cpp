@@ -3,7 +3,7 @@
 #include "environment.hpp"
 #include "handover.hpp"
 
-#include "pkc/base/file_system.hpp"
+#include "pkc/base/bytes.hpp"
 #include "pkc/base/unique_handle.hpp"
 
 #include <fcntl.h>
@@ -207,7 +207,7 @@ std::vector<PortOwner> find_port_owners(std::uint16_t port) {
       owns = owns || (S_ISSOCK(open.st_mode) && sockets.contains(open.st_ino));
     });
     if (owns) {
-      std::string name = read_text("/proc/" + std::to_string(process) + "/comm");
+      const std::string name = read_text("/proc/" + std::to_string(process) + "/comm");
       owners.push_back({process, name.substr(0, name.find('\n'))});
     }
   });

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <string_view>
+#include <cstddef>
+#include <string>
 #include <utility>
 #include <vector>
 
