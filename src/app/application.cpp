@@ -1,9 +1,11 @@
 #include "pkc/app/application.hpp"
 
+#include "access_lines.hpp"
 #include "activation.hpp"
 #include "descriptor_limit.hpp"
 #include "handover.hpp"
 #include "lifecycle.hpp"
+#include "metrics_listener.hpp"
 #include "notifier.hpp"
 #include "program.hpp"
 #include "request_metrics.hpp"
@@ -145,42 +147,43 @@ http::ServerOptions server_options(const config::Settings& settings) {
           .tls = tls_options(settings)};
 }
 
-/// An exception in a handler or a machine out of descriptors is for the operator to act on; an
-/// answer that a client did not take is everyday life and shows as outcome=aborted.
-void log_failure(const http::AccessRecord& record, ops::Log& log) {
-  if (record.failure.empty() || record.aborted) {
-    return;
-  }
-  log.error("server failure",
-            {{"method", record.method}, {"path", record.target}, {"reason", record.failure}});
+ops::LogOptions log_options(const config::Settings& settings, ops::LogReader reader) {
+  return {.level = to_ops(settings.log_level),
+          .format = settings.log_format == config::LogFormat::json ? ops::LogFormat::json
+                                                                   : ops::LogFormat::text,
+          .reader = reader};
 }
 
-http::AccessLog access_log(const config::Settings& settings,
-                           ops::Log& log,
-                           RequestMetrics& request_metrics) {
-  const bool lines = settings.access_log && log.enabled(ops::LogLevel::info);
-  return [&log, &request_metrics, lines](const http::AccessRecord& record) {
-    request_metrics.count(record);
-    if (record.handshake) {
-      log.debug("TLS handshake failed",
-                {{"client", record.client_address}, {"reason", record.failure}});
-      return;
-    }
-    log_failure(record, log);
-    const bool is_request = !record.method.empty() || record.status != 0;
-    if (!lines || !is_request) {
-      return;
-    }
-    log.info("request",
-             {{"method", record.method},
-              {"path", record.target},
-              {"status", record.status},
-              {"bytes", record.bytes_sent},
-              {"received", record.bytes_received},
-              {"duration_us", record.duration.count()},
-              {"client", record.client_address},
-              {"outcome", record.aborted ? "aborted" : "complete"}});
-  };
+/// The file of the access log; null when there is none.
+Result<std::unique_ptr<ops::FileLog>> open_access_log(const config::Settings& settings) {
+  if (!settings.access_log || settings.access_log_file.empty()) {
+    return nullptr;
+  }
+  ops::LogOptions options = log_options(settings, ops::LogReader::anybody);
+  options.level = ops::LogLevel::info; // who names a file wants the lines
+  auto file = ops::make_file_log(options, settings.access_log_file);
+  return file ? *std::move(file)
+              : Result<std::unique_ptr<ops::FileLog>>(
+                    std::unexpected(std::move(file).error().prefixed("access-log-file")));
+}
+
+/// Where the lines of the access log go; null: nowhere.
+ops::Log* access_target(const config::Settings& settings, ops::FileLog* file, ops::Log& log) {
+  if (file != nullptr) {
+    return file;
+  }
+  return settings.access_log && log.enabled(ops::LogLevel::info) ? &log : nullptr;
+}
+
+Result<std::optional<http::ServerOptions>> metrics_options(const config::Settings& settings) {
+  if (settings.metrics_bind.empty()) {
+    return std::nullopt;
+  }
+  TRY_ASSIGN(config::Address address,
+             config::parse_address(settings.metrics_bind, config::kMetricsPort));
+  http::ServerOptions options = MetricsListener::options_for(std::move(address.bind), address.port);
+  options.socket_mode = settings.socket_mode;
+  return options;
 }
 
 /// The settings, less what the limit of open files does not allow.
@@ -271,26 +274,35 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
   store::Readiness readiness(*backend, system_clock(), log);
   http::Router router;
   protocols::mount_polykit(router, *store, log, metrics, polykit_options(settings));
-  protocols::mount_metrics(router, metrics);
+  if (settings.metrics_bind.empty()) {
+    protocols::mount_metrics(router, metrics);
+  }
   protocols::mount_admin(router, readiness, system_clock());
   RequestMetrics request_metrics(metrics, router.endpoints());
+  TRY_ASSIGN(const auto access_file, open_access_log(settings));
+  const http::AccessLog access_log =
+      make_access_log({.log = log,
+                       .access = access_target(settings, access_file.get(), log),
+                       .metrics = request_metrics});
 
   http::PassedSocket passed = passed_socket(start, log);
   TRY_ASSIGN(const auto server,
-             http::Server::start(server_options(settings),
-                                 std::move(router),
-                                 access_log(settings, log, request_metrics),
-                                 std::move(passed)));
+             http::Server::start(
+                 server_options(settings), std::move(router), access_log, std::move(passed)));
   const std::array collectors = {
       add_server_metrics(metrics, *server),
       add_disk_metrics(metrics, posix_file_system(), settings.storage_dir, system_clock()),
       add_process_metrics(metrics, {.version = kVersion, .commit = kCommit}, system_clock())};
+  TRY_ASSIGN(auto metrics_at, metrics_options(settings));
+  MetricsListener metrics_listener(std::move(metrics_at), metrics, access_log, log);
   Lifecycle lifecycle({.server = *server,
                        .backend = *backend,
                        .readiness = readiness,
                        .signals = start.signals,
                        .notifier = notifier,
                        .log = log,
+                       .metrics = metrics_listener,
+                       .access_log = access_file.get(),
                        .clock = system_clock(),
                        .program = start.program},
                       {.grace = settings.shutdown_grace},
@@ -298,12 +310,18 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
   return lifecycle.run();
 }
 
+/// Before there is any thread. The variable stays: a successor has the same output.
+ops::LogReader find_log_reader() {
+  const char* const stream = std::getenv("JOURNAL_STREAM"); // NOLINT(concurrency-mt-unsafe)
+  return ops::stdout_reader(stream == nullptr ? "" : stream);
+}
+
 } // namespace
 
 int run_server(const config::Settings& settings) {
   auto start = begin();
   NotifyOptions notify_options = take_notify_options();
-  const auto log = ops::make_stdout_log(to_ops(settings.log_level)); // has a thread
+  const auto log = ops::make_stdout_log(log_options(settings, find_log_reader())); // has a thread
   if (!start) {
     log->error("cannot start", {{"reason", start.error().message}});
     return EXIT_FAILURE;

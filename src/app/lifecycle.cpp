@@ -35,7 +35,9 @@ Result<void> sweep_uploads(blob::Backend& backend, Others others, ops::Log& log)
 }
 
 Result<void> Lifecycle::run() {
+  const bool succeeding = inheritance_.has_value();
   TRY(succeed());
+  TRY(serve_metrics(succeeding));
   TRY(service_.server.begin_accepting());
   report_tls(service_.server, service_.log);
   const std::string address = shown_address(service_.server);
@@ -70,6 +72,32 @@ Result<void> Lifecycle::succeed() {
   return {};
 }
 
+/// A predecessor gives the address up just before it lets us accept. Then there is no way back: a
+/// cache without metrics is better than none.
+Result<void> Lifecycle::serve_metrics(bool succeeding) {
+  auto started = service_.metrics.start();
+  if (!started && succeeding) {
+    service_.log.error("metrics are not served", {{"reason", started.error().message}});
+    return {};
+  }
+  return started;
+}
+
+void Lifecycle::reload() {
+  if (service_.access_log != nullptr) {
+    if (const auto reopened = service_.access_log->reopen(); reopened) {
+      service_.log.info("access log opened again");
+    } else {
+      service_.log.error("access log not opened again, the old file stays in use",
+                         {{"reason", reopened.error().message}});
+    }
+  }
+  if (service_.access_log == nullptr || service_.server.tls()) {
+    reload_tls(service_.server, service_.log);
+  }
+  service_.log.flush();
+}
+
 void Lifecycle::watch() {
   auto watchdog = service_.notifier.watch();
   if (watchdog) {
@@ -89,7 +117,7 @@ Result<Lifecycle::End> Lifecycle::serve() {
     if (woken.signal == SIGUSR2) {
       start_successor();
     } else if (woken.signal == SIGHUP) {
-      reload_tls(service_.server, service_.log);
+      reload();
     } else if (woken.signal != 0) {
       if (successor_) {
         give_up_successor("this server is told to stop");
@@ -148,6 +176,7 @@ bool Lifecycle::let_successor_accept() {
     watch();
     return false;
   }
+  service_.metrics.stop(); // the successor listens there in a moment
   successor_->accept();
   return true;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "handover.hpp"
+#include "metrics_listener.hpp"
 #include "notifier.hpp"
 #include "program.hpp"
 #include "signals.hpp"
@@ -30,6 +31,8 @@ struct Service {
   Signals& signals;
   Notifier& notifier;
   ops::Log& log;
+  MetricsListener& metrics;
+  ops::FileLog* access_log; ///< to be opened again on SIGHUP; null: none
   const Clock& clock;
   const Result<Program>& program; ///< an error says why there can be no successor
 };
@@ -67,6 +70,8 @@ class Lifecycle {
   };
 
   Result<void> succeed();
+  Result<void> serve_metrics(bool succeeding);
+  void reload();
   Result<End> serve();
   Result<void> finish(End end);
   void start_successor();

@@ -23,6 +23,7 @@ using namespace std::chrono_literals;
 using namespace std::string_view_literals;
 
 constexpr std::array kLogLevelNames = {"trace"sv, "debug"sv, "info"sv, "warn"sv, "error"sv};
+constexpr std::array kLogFormatNames = {"text"sv, "json"sv};
 constexpr std::array kDurabilityNames = {"none"sv, "file"sv, "full"sv};
 constexpr std::array kVerifyReadsNames = {"first"sv, "always"sv, "never"sv};
 
@@ -85,6 +86,15 @@ Result<void> check_bind(std::string_view text) {
   return {};
 }
 
+Result<void> check_metrics_bind(std::string_view text) {
+  if (text.empty()) {
+    return {};
+  }
+  TRY(check_bind(text));
+  TRY(parse_address(text, kMetricsPort));
+  return {};
+}
+
 /// Permission bits, as chmod takes them; nothing when they are none.
 std::optional<unsigned> parse_mode(std::string_view text) {
   unsigned mode = 0;
@@ -118,6 +128,12 @@ constexpr Field socket_mode_field() {
 constexpr Field bind_field() {
   Field field = text<&Settings::bind>("ADDRESS");
   field.check = check_bind;
+  return field;
+}
+
+constexpr Field metrics_bind_field() {
+  Field field = optional_text<&Settings::metrics_bind>("ADDRESS");
+  field.check = check_metrics_bind;
   return field;
 }
 
@@ -191,6 +207,14 @@ constexpr std::array kRows = {
         .field = socket_mode_field(),
         .initial = "0660",
         .help = "The permission bits of the Unix socket's file, octal: who may write may connect."},
+    Row{.name = "metrics-bind",
+        .section = "Network",
+        .field = metrics_bind_field(),
+        .initial = "",
+        .help =
+            "Serves /metrics at this ADDRESS, ADDRESS:PORT or unix:/PATH, always without TLS, and "
+            "no more at --bind. The port is 8081 unless given; an IPv6 address with a port "
+            "stands in brackets."},
     Row{.name = "trusted-proxies",
         .section = "Network",
         .field = list<&Settings::trusted_proxies>("LIST", check_proxy),
@@ -321,11 +345,25 @@ constexpr std::array kRows = {
         .field = choice<&Settings::log_level>(kLogLevelNames),
         .initial = "info",
         .help = "The least important lines that are logged. The log goes to standard output."},
+    Row{.name = "log-format",
+        .section = "Logging",
+        .field = choice<&Settings::log_format>(kLogFormatNames),
+        .initial = "text",
+        .help =
+            "`text` is time, level, message and key=value; `json` is one object a line with the "
+            "same fields. Where standard output is systemd's journal, each line begins with its "
+            "priority, and text has no time."},
     Row{.name = "access-log",
         .section = "Logging",
         .field = boolean<&Settings::access_log>(),
         .initial = "true",
         .help = "Logs one line for each request, at level info."},
+    Row{.name = "access-log-file",
+        .section = "Logging",
+        .field = optional_text<&Settings::access_log_file>("FILE"),
+        .initial = "",
+        .help = "Writes these lines to a file instead of standard output, whatever log-level says. "
+                "SIGHUP makes the server open it again, for logrotate."},
 };
 
 constexpr std::array kOrders = {Order{.low = "workers-min", .high = "workers-max"}};

@@ -3,6 +3,8 @@
 #include "body_reader.hpp"
 #include "text.hpp"
 
+#include "pkc/ops/log.hpp"
+
 #include <algorithm>
 #include <array>
 #include <exception>
@@ -120,6 +122,17 @@ Next Exchange::serve_buffered(Connection& connection) {
   return Next::yield;
 }
 
+/// A field that comes twice names two requests, and which of them would be a guess.
+void Exchange::name_request() {
+  const auto is_id = [](const HeadField& field) {
+    return equals_ignoring_case(field.name, kRequestIdField);
+  };
+  const auto given = std::ranges::find_if(head_.fields, is_id);
+  const bool one = given != head_.fields.end() &&
+                   std::find_if(given + 1, head_.fields.end(), is_id) == head_.fields.end();
+  request_id_ = one && is_request_id(given->value) ? given->value : ids_.next();
+}
+
 Request Exchange::make_request(const Connection& connection) {
   Request request;
   request.method = method_of(head_.method);
@@ -190,6 +203,8 @@ Next Exchange::serve(Connection& connection) {
   if (!parser_.agrees(connection.input.text().substr(0, head_.size), head_)) {
     return refuse(connection, 400, "malformed request head");
   }
+  name_request();
+  const ops::RequestScope scope(request_id_);
   Request request = make_request(connection);
   target_ = head_.target;
   BodyReader body(connection,
@@ -211,6 +226,7 @@ Next Exchange::serve(Connection& connection) {
                                             {.is_head_request = request.method == Method::head,
                                              .is_http_1_0 = head_.is_http_1_0,
                                              .keep_alive = keep,
+                                             .request_id = request_id_,
                                              .write_timeout = site_.options.write_timeout,
                                              .rate_min = site_.options.transfer_rate_min});
   connection.answered.store(true, std::memory_order_relaxed);
@@ -244,12 +260,15 @@ Next Exchange::serve(Connection& connection) {
 }
 
 Next Exchange::refuse(Connection& connection, int status, std::string_view message) {
+  request_id_ = ids_.next();
+  const ops::RequestScope scope(request_id_);
   Response response = make_error(status, message);
   const AnswerResult answer = writer_.write(connection.socket,
                                             response,
                                             {.is_head_request = head_.method == "HEAD",
                                              .is_http_1_0 = head_.is_http_1_0,
                                              .keep_alive = false,
+                                             .request_id = request_id_,
                                              .write_timeout = site_.options.write_timeout,
                                              .rate_min = site_.options.transfer_rate_min});
   if (site_.access_log) {

@@ -4,6 +4,7 @@
 #include "client_address.hpp"
 #include "connection.hpp"
 #include "head.hpp"
+#include "request_id.hpp"
 #include "request_parser.hpp"
 #include "response_writer.hpp"
 #include "upload_limit.hpp"
@@ -63,6 +64,7 @@ class Exchange {
   Next serve_buffered(Connection& connection);
   Next serve(Connection& connection);
   Next refuse(Connection& connection, int status, std::string_view message);
+  void name_request();
   Request make_request(const Connection& connection);
   Response respond(Request& request, const BodyReader& body, std::string& failure);
   Response call_handler(Request& request, std::string& failure) const;
@@ -75,6 +77,8 @@ class Exchange {
   InputBuffer memory_; ///< lent to the connection that is served
   Head head_;
   std::string target_; ///< of the request being served, for the log
+  RequestIds ids_;
+  std::string request_id_; ///< of the same
   std::vector<std::string_view> forwarded_for_;
 };
 

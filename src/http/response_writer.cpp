@@ -1,5 +1,6 @@
 #include "response_writer.hpp"
 
+#include "request_id.hpp"
 #include "text.hpp"
 
 #include "pkc/base/assert.hpp"
@@ -93,6 +94,10 @@ void ResponseWriter::format_head(const Response& response, const AnswerContext& 
   out_ += reason_of(response.status);
   out_ += "\r\nDate: ";
   append_date();
+  out_ += "\r\n";
+  out_ += kRequestIdField;
+  out_ += ": ";
+  out_ += context.request_id;
   out_ += "\r\n";
   for (const auto& [name, value] : response.headers.fields()) {
     append_field_text(out_, name);

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pkc::http {
@@ -16,7 +17,8 @@ namespace pkc::http {
 struct AnswerContext {
   bool is_head_request = false; ///< headers only
   bool is_http_1_0 = false;
-  bool keep_alive = true; ///< "Connection: close" otherwise
+  bool keep_alive = true;      ///< "Connection: close" otherwise
+  std::string_view request_id; ///< for X-Request-Id
   std::chrono::milliseconds write_timeout{};
   ByteCount rate_min = 0; ///< bytes per second that the client must take; 0: any
 };

@@ -64,6 +64,17 @@ void DescriptorSink::log(const spdlog::details::log_msg& message) {
 
 void DescriptorSink::flush() {
   const std::scoped_lock output(output_);
+  write_waiting();
+}
+
+void DescriptorSink::redirect(int descriptor) {
+  const std::scoped_lock output(output_);
+  write_waiting();
+  descriptor_ = descriptor;
+}
+
+/// REQUIRES: output_ is held.
+void DescriptorSink::write_waiting() {
   spdlog::memory_buf_t piece;
   piece.reserve(kBufferSize);
   {

@@ -31,6 +31,10 @@ class DescriptorSink : public spdlog::sinks::sink {
   DescriptorSink& operator=(DescriptorSink&&) = delete;
   ~DescriptorSink() override;
 
+  /// Writes what waits to the old descriptor and goes on with another one. After it the old one is
+  /// not used any more.
+  void redirect(int descriptor);
+
   void log(const spdlog::details::log_msg& message) override;
   void flush() override;
   void set_pattern(const std::string& pattern) override;
@@ -44,11 +48,12 @@ class DescriptorSink : public spdlog::sinks::sink {
   };
 
   void flush_periodically(const std::stop_token& stop);
+  void write_waiting();
 
-  int descriptor_;
   // Lock order: output_ before state_. output_ is held while the descriptor is written (it keeps
   // the pieces in order), state_ never.
   std::mutex output_;
+  int descriptor_; ///< under output_
   Guarded<State> state_;
   std::condition_variable_any lines_came_;
   std::jthread flusher_;

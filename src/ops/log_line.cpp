@@ -81,7 +81,8 @@ void append_value(std::string& line, std::string_view value) {
 
 std::string format_log_line(LogLevel level,
                             std::string_view message,
-                            std::initializer_list<Field> fields) {
+                            std::initializer_list<Field> fields,
+                            std::string_view request) {
   std::string line;
   line.reserve(256); // an access log line; one allocation for nearly all of them
   line += level_label(level);
@@ -92,6 +93,10 @@ std::string format_log_line(LogLevel level,
     line += field.key;
     line += '=';
     append_value(line, field.value());
+  }
+  if (!request.empty()) {
+    line += " request_id=";
+    append_value(line, request);
   }
   return line;
 }

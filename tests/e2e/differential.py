@@ -162,7 +162,7 @@ def is_added(name: str, original: Facts, ours: Facts) -> bool:
     return (
         added is not None
         and name not in original
-        and ours.get(f"{step}status") == 200
+        and (added.everywhere or ours.get(f"{step}status") == 200)
         and re.fullmatch(added.pattern, str(ours[name])) is not None
     )
 
@@ -205,9 +205,12 @@ class Differential(harness.ServerTest):
         self.assertEqual(wrong + stale, [])
 
     def check_additions(self, ours: Facts) -> None:
-        """Every 200 with a blob has all the added headers."""
+        """Every 200 with a blob has all the added headers, every answer those of everywhere."""
         for name, value in ours.items():
             step, _, fact = name.rpartition(".")
+            if fact == "status" and isinstance(value, int):
+                always = [h for h, added in ADDED_HEADERS.items() if added.everywhere]
+                self.assertEqual([h for h in always if f"{step}.header:{h}" not in ours], [], name)
             if fact == "header:x-artifact-hash":
                 missing = [h for h in ADDED_HEADERS if f"{step}.header:{h}" not in ours]
                 self.assertEqual(missing, [], name)

@@ -19,16 +19,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class AddedHeader:
-    """A header of every 200 of ours to GET and HEAD that the original does not send."""
+    """A header of every 200 of ours to GET and HEAD, or of every answer, that the original does not send."""
 
     pattern: str
     reason: str
+    everywhere: bool = False
 
 
 ADDED_HEADERS = {
     "etag": AddedHeader(r'"[0-9a-f]{64}"', "a strong validator: the hash of the stored bytes"),
     "last-modified": AddedHeader(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "for HTTP caches in front"),
     "accept-ranges": AddedHeader("bytes", "downloads can be resumed"),
+    "x-request-id": AddedHeader("[0-9a-f]{24}", "finds the request in the log", everywhere=True),
     "cache-control": AddedHeader("max-age=31536000, immutable", "a key never changes its content"),
 }
 

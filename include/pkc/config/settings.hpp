@@ -24,6 +24,12 @@ enum class LogLevel {
   error
 };
 
+/// How a log line is written.
+enum class LogFormat {
+  text,
+  json
+};
+
 /// How much an acknowledged upload survives.
 enum class Durability {
   none,
@@ -61,6 +67,7 @@ struct Settings {
   std::uint16_t port = 0;   ///< 0: the kernel chooses
   unsigned socket_mode = 0; ///< permission bits
   std::vector<std::string> trusted_proxies;
+  std::string metrics_bind;  ///< as parse_address() takes it; empty: with all other requests
   std::string tls_cert;      ///< empty: no TLS
   std::string tls_key;       ///< empty: no TLS
   std::string tls_client_ca; ///< empty: clients are not asked for certificates
@@ -85,8 +92,24 @@ struct Settings {
   std::chrono::milliseconds shutdown_grace{};
 
   LogLevel log_level{};
+  LogFormat log_format{};
   bool access_log = false;
+  std::string access_log_file; ///< empty: with the other lines
 };
+
+/// Where to listen.
+struct Address {
+  std::string bind; ///< address, host name, or "unix:/PATH"
+  std::uint16_t port = 0;
+};
+
+/// Reads ADDRESS, ADDRESS:PORT, or unix:/PATH; an IPv6 address with a port stands in brackets.
+/// Without a port it is `default_port`. Errors: invalid_argument, with a message that goes on from
+/// the quoted text.
+Result<Address> parse_address(std::string_view text, std::uint16_t default_port);
+
+/// Of metrics_bind: the neighbour of the server's.
+constexpr std::uint16_t kMetricsPort = 8081;
 
 /// Which source decided a value. A later one beats an earlier one.
 enum class OriginKind {

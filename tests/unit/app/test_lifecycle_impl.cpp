@@ -91,6 +91,8 @@ class Life {
                 .signals = signals_,
                 .notifier = notifier_,
                 .log = log_,
+                .metrics = metrics_listener_,
+                .access_log = nullptr,
                 .clock = system_clock(),
                 .program = program_},
         LifecycleOptions{.grace = kPatience, .successor_patience = successor_patience},
@@ -116,6 +118,8 @@ class Life {
   pkc::test::TempDir directory_;
   std::unique_ptr<blob::Backend> backend_;
   store::Readiness readiness_{*backend_, system_clock(), log_};
+  ops::Metrics metrics_;
+  MetricsListener metrics_listener_{std::nullopt, metrics_, nullptr, log_};
   std::unique_ptr<http::Server> server_;
   std::optional<Lifecycle> lifecycle_;
   bool ended_well_ = false;

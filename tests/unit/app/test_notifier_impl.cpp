@@ -68,7 +68,7 @@ bool is_set(const char* name) {
 TEST_SUITE("app::Notifier") {
   TEST_CASE("notify: readiness and the end are told, over a path or an abstract name") {
     const pkc::test::TempDir directory;
-    const auto log = ops::make_stdout_log(ops::LogLevel::error);
+    const auto log = ops::make_stdout_log({.level = ops::LogLevel::error});
     for (const std::string& name : {directory / "notify", "@" + directory / "notify"}) {
       CAPTURE(name);
       const Manager manager(name);
@@ -84,7 +84,7 @@ TEST_SUITE("app::Notifier") {
 
   TEST_CASE("watch: signs of life follow each other until the thread ends") {
     const pkc::test::TempDir directory;
-    const auto log = ops::make_stdout_log(ops::LogLevel::error);
+    const auto log = ops::make_stdout_log({.level = ops::LogLevel::error});
     const Manager manager(directory / "notify");
     Notifier notifier({.socket = directory / "notify", .watchdog = std::chrono::milliseconds(20)},
                       *log);
@@ -98,7 +98,7 @@ TEST_SUITE("app::Notifier") {
   }
 
   TEST_CASE("watch: there is no thread without a watchdog or a manager") {
-    const auto log = ops::make_stdout_log(ops::LogLevel::error);
+    const auto log = ops::make_stdout_log({.level = ops::LogLevel::error});
     Notifier unwatched({.socket = "/nowhere", .watchdog = {}}, *log);
     Notifier unmanaged({.socket = "", .watchdog = std::chrono::seconds(1)}, *log);
 
@@ -107,7 +107,7 @@ TEST_SUITE("app::Notifier") {
   }
 
   TEST_CASE("notify: a manager that is gone does not stop the server") {
-    const auto log = ops::make_stdout_log(ops::LogLevel::error);
+    const auto log = ops::make_stdout_log({.level = ops::LogLevel::error});
     for (const std::string name : {"", "/nowhere/notify", "nonsense"}) {
       Notifier notifier({.socket = name, .watchdog = {}}, *log);
 

@@ -24,12 +24,13 @@ namespace {
 /// A log into a pipe, and its other end.
 class PipedLog {
  public:
-  explicit PipedLog(LogLevel level) {
+  explicit PipedLog(LogLevel level) : PipedLog(LogOptions{.level = level}) {}
+  explicit PipedLog(const LogOptions& options) {
     std::array<int, 2> ends{};
     REQUIRE(pipe2(ends.data(), O_CLOEXEC) == 0);
     reader_.reset(ends[0]);
     writer_.reset(ends[1]);
-    log_ = make_descriptor_log(level, writer_.get());
+    log_ = make_descriptor_log(options, writer_.get());
   }
 
   [[nodiscard]] Log& log() { return *log_; }
@@ -211,7 +212,7 @@ TEST_SUITE("ops::Log") {
     const UniqueFd full(open("/dev/full", O_WRONLY | O_CLOEXEC));
     REQUIRE(full);
 
-    const auto log = make_descriptor_log(LogLevel::info, full.get());
+    const auto log = make_descriptor_log({.level = LogLevel::info}, full.get());
     log->error("lost");
     log->flush();
 
