@@ -35,7 +35,9 @@ Result<std::size_t> VerifyingSource::read(MutableByteSpan buffer) {
   return count;
 }
 
-Result<bool> bytes_match(const StoredObject& object) {
+namespace {
+
+Result<std::optional<bool>> read_to_verdict(const StoredObject& object, const Pace& pace) {
   bool good = object.sidecar->size == 0 && object.sidecar->hash == sha256({});
   VerifyingSource source(object, [&good](bool verdict) { good = verdict; });
   const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kStreamBufferSize);
@@ -47,7 +49,26 @@ Result<bool> bytes_match(const StoredObject& object) {
     if (!count || *count == 0) {
       return good;
     }
+    if (!pace(*count)) {
+      return std::nullopt;
+    }
   }
+}
+
+} // namespace
+
+Result<bool> bytes_match(const StoredObject& object) {
+  TRY_ASSIGN(const auto good, read_to_verdict(object, [](std::size_t) { return true; }));
+  return *good;
+}
+
+Result<std::optional<bool>> bytes_match_once(const StoredObject& object, const Pace& pace) {
+  const bool was_cached = object.file->is_cached();
+  auto verdict = read_to_verdict(object, pace);
+  if (!was_cached) {
+    object.file->drop_cached();
+  }
+  return verdict;
 }
 
 } // namespace pkc::store

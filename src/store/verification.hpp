@@ -6,13 +6,22 @@
 #include "pkc/base/stream.hpp"
 #include "pkc/store/content_store.hpp"
 
+#include <cstddef>
 #include <functional>
+#include <optional>
 
 namespace pkc::store {
 
 /// Reads the whole object; true when its bytes match. False also when the medium cannot give them
 /// back. Errors: io.
 Result<bool> bytes_match(const StoredObject& object);
+
+/// Told how much was read; false stops the reading.
+using Pace = std::function<bool(std::size_t size)>;
+
+/// As bytes_match(), but at somebody's pace, and leaving in memory only what was there before: for
+/// those who look at everything, once. Nothing: stopped.
+Result<std::optional<bool>> bytes_match_once(const StoredObject& object, const Pace& pace);
 
 /// Reads a whole object from its start and gives the last piece only after the digest was right;
 /// then, or as soon as it is known to be wrong, tells `verdict` once. Errors of read(): corrupt,

@@ -1,0 +1,423 @@
+#include "pkc/store/fsck.hpp"
+
+#include "examination.hpp"
+
+#include "pkc/base/guarded.hpp"
+#include "pkc/store/key.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+
+namespace pkc::store {
+
+namespace {
+
+using locks::KeyLocks;
+
+constexpr std::array<std::string_view, kFaults> kFaultNames = {
+    "orphan blob",
+    "orphan sidecar",
+    "torn sidecar",
+    "oversize sidecar",
+    "foreign sidecar",
+    "wrong size",
+    "wrong content",
+    "wrong type",
+    "unreadable",
+    "misplaced",
+    "stale upload",
+    "not in index",
+    "only in index",
+    "empty shard",
+    "stranger",
+};
+
+constexpr std::array<std::string_view, 2> kSuffixes = {".zst", ".json"};
+
+/// The key that a file's name would be of.
+std::optional<Key> key_of(std::string_view path) {
+  path.remove_prefix(path.rfind('/') + 1);
+  for (const std::string_view suffix : kSuffixes) {
+    if (path.ends_with(suffix)) {
+      path.remove_suffix(suffix.size());
+      return Key::parse_hex(path);
+    }
+  }
+  return std::nullopt;
+}
+
+/// One run. Thread-safe, but for run().
+class Fsck {
+ public:
+  Fsck(const FsckTarget& target,
+       const FsckOptions& options,
+       FsckObserver& observer,
+       std::stop_token stop)
+      : target_(target), options_(options), observer_(observer), stop_(std::move(stop)) {}
+
+  Result<FsckSummary> run();
+
+ private:
+  using Sizes = std::map<std::string, ByteCount, std::less<>>;
+
+  void check_shards(const std::vector<std::string>& shards);
+  void check_shard(const std::string& shard);
+  bool check_name(const std::string& name, Sizes& healthy);
+  void check_stranger(const std::string& shard, const std::string& path);
+  void check_wrong_type(const Key& key, const std::string& path);
+  void check_index(const std::string& shard, const Sizes& healthy);
+  void check_indexed(Fault suspicion, const std::string& name);
+  Result<void> check_around();
+  void check_upload(const blob::PendingUpload& upload, bool server_runs);
+  Result<void> check_uploads_and_empty_shards();
+  [[nodiscard]] bool may_be_in_progress(const blob::PendingUpload& upload, bool server_runs) const;
+
+  template <typename Heal>
+  void report(Fault fault, std::string subject, std::string detail, const Heal& heal);
+  void report(Fault fault, std::string subject, std::string detail = {}) {
+    report(fault, std::move(subject), std::move(detail), [] { return Result<void>{}; });
+  }
+  void count_healthy(ByteCount size);
+  [[nodiscard]] Examined look(const Key& key) const {
+    return examine(target_.backend, key, options_.verify_content, [this](std::size_t) {
+      return !stop_.stop_requested();
+    });
+  }
+  [[nodiscard]] Result<std::unique_ptr<KeyLocks::Held>> lock(const std::string& name) const {
+    return target_.key_locks.acquire(
+        name, repairs() ? KeyLocks::Mode::exclusive : KeyLocks::Mode::shared);
+  }
+  [[nodiscard]] bool repairs() const { return options_.repair == Repair::yes; }
+
+  const FsckTarget& target_;
+  const FsckOptions& options_;
+  FsckObserver& observer_;
+  std::stop_token stop_;
+  std::atomic<std::size_t> next_shard_{0};
+  Guarded<FsckSummary> summary_; // held over the observer: it hears one thing at a time
+  Guarded<std::vector<std::string>> empty_shards_;
+};
+
+Result<FsckSummary> Fsck::run() {
+  TRY_ASSIGN(const auto shards, target_.backend.list_shards());
+  summary_.lock()->seen.shards = shards.size();
+  {
+    std::vector<std::jthread> helpers;
+    for (std::size_t n = 1; n < options_.jobs; ++n) {
+      helpers.emplace_back([&] { check_shards(shards); });
+    }
+    check_shards(shards);
+  }
+  if (!stop_.stop_requested()) {
+    TRY(check_around());
+  }
+  auto summary = summary_.lock();
+  summary->interrupted = stop_.stop_requested();
+  return *summary;
+}
+
+void Fsck::check_shards(const std::vector<std::string>& shards) {
+  while (!stop_.stop_requested()) {
+    const std::size_t next = next_shard_.fetch_add(1);
+    if (next >= shards.size()) {
+      return;
+    }
+    check_shard(shards[next]);
+    auto summary = summary_.lock();
+    ++summary->seen.shards_done;
+    observer_.progress(summary->seen);
+  }
+}
+
+void Fsck::check_shard(const std::string& shard) {
+  const auto listing = target_.backend.list_shard(shard);
+  if (!listing) {
+    report(Fault::unreadable, shard, listing.error().message);
+    return;
+  }
+  if (listing->names.empty() && listing->strangers.empty()) {
+    empty_shards_.lock()->push_back(shard);
+  }
+  Sizes healthy;
+  for (const blob::ListedName& listed : listing->names) {
+    if (!check_name(listed.name, healthy)) {
+      return;
+    }
+  }
+  for (const std::string& path : listing->strangers) {
+    check_stranger(shard, path);
+  }
+  if (target_.index != nullptr) {
+    check_index(shard, healthy);
+  }
+}
+
+/// False when the run is stopped.
+bool Fsck::check_name(const std::string& name, Sizes& healthy) {
+  if (stop_.stop_requested()) {
+    return false;
+  }
+  const auto key = Key::parse_hex(name);
+  if (!key) {
+    report(Fault::stranger, name, "is no key");
+    return true;
+  }
+  Examined seen = look(*key);
+  Result<std::unique_ptr<KeyLocks::Held>> held = nullptr;
+  if (seen.state == Examined::State::faulty) {
+    // An upload may stand between its two renames, so what counts is seen under the lock.
+    held = lock(name);
+    seen = held ? look(*key)
+                : Examined{.state = Examined::State::faulty,
+                           .fault = Fault::unreadable,
+                           .detail = held.error().message,
+                           .size = 0};
+  }
+  switch (seen.state) {
+    case Examined::State::stopped:
+      return false;
+    case Examined::State::absent:
+      return true;
+    case Examined::State::healthy:
+      count_healthy(seen.size);
+      if (target_.index != nullptr) {
+        healthy.emplace(name, seen.size);
+      }
+      return true;
+    case Examined::State::faulty:
+      report(seen.fault, name, seen.detail, [&]() -> Result<void> {
+        if (remedy_of(seen.fault) == Remedy::quarantine) {
+          return target_.backend.quarantine(name,
+                                            "fsck: bytes do not match; " + seen.detail + "\n");
+        }
+        TRY(target_.backend.remove(name));
+        return {};
+      });
+      return true;
+  }
+  std::unreachable();
+}
+
+void Fsck::check_stranger(const std::string& shard, const std::string& path) {
+  const auto key = key_of(path);
+  if (!key) {
+    report(Fault::stranger, path);
+  } else if (key->id().starts_with(shard)) {
+    check_wrong_type(*key, path); // else it would be among the names
+  } else {
+    report(Fault::misplaced,
+           path,
+           "belongs in " + key->id().substr(0, 2) + '/' + key->id().substr(2, 2));
+  }
+}
+
+/// A directory where a file of ours should be: uploads of the key fail until it is gone.
+void Fsck::check_wrong_type(const Key& key, const std::string& path) {
+  const auto held = lock(key.id());
+  if (!held) {
+    report(Fault::unreadable, path, held.error().message);
+    return;
+  }
+  const Examined seen = look(key);
+  const bool unclear = seen.state == Examined::State::stopped ||
+                       (seen.state == Examined::State::faulty && seen.fault == Fault::unreadable);
+  if (unclear || seen.state == Examined::State::healthy) {
+    return;
+  }
+  report(Fault::wrong_type, path, "is a directory", [&]() -> Result<void> {
+    TRY(target_.backend.remove(key.id()));
+    return {};
+  });
+}
+
+void Fsck::check_index(const std::string& shard, const Sizes& healthy) {
+  const auto indexed = target_.index->list_shard(shard);
+  if (!indexed) {
+    report(Fault::unreadable, shard, "the index does not tell: " + indexed.error().message);
+    return;
+  }
+  Sizes missing = healthy;
+  for (const IndexedObject& object : *indexed) {
+    const auto found = missing.find(object.name);
+    if (found == missing.end()) {
+      check_indexed(Fault::only_in_index, object.name);
+    } else if (found->second == object.size) {
+      missing.erase(found);
+    }
+  }
+  for (const auto& [name, size] : missing) {
+    check_indexed(Fault::not_in_index, name);
+  }
+}
+
+/// What differs may have come or gone between the two listings, so the file is asked again.
+void Fsck::check_indexed(Fault suspicion, const std::string& name) {
+  const auto key = Key::parse_hex(name);
+  const auto held = lock(name);
+  if (!key || !held) {
+    report(suspicion, name, held ? "is no key" : held.error().message);
+    return;
+  }
+  const Examined seen =
+      examine(target_.backend, *key, VerifyContent::no, [](std::size_t) { return true; });
+  const bool is_there = seen.state == Examined::State::healthy;
+  if (is_there != (suspicion == Fault::not_in_index) ||
+      (seen.state == Examined::State::faulty && seen.fault == Fault::unreadable)) {
+    return;
+  }
+  report(suspicion, name, "", [&] {
+    return is_there ? target_.index->add(name, seen.size) : target_.index->remove(name);
+  });
+}
+
+Result<void> Fsck::check_around() {
+  TRY_ASSIGN(const auto strangers, target_.upkeep.list_strangers());
+  for (const std::string& path : strangers) {
+    report(Fault::stranger, path);
+  }
+  TRY(check_uploads_and_empty_shards());
+  TRY_ASSIGN(const auto quarantined, target_.upkeep.list_quarantined());
+  auto summary = summary_.lock();
+  for (const blob::Quarantined& object : quarantined) {
+    ++summary->quarantined;
+    summary->quarantined_size += object.size;
+  }
+  return {};
+}
+
+Result<void> Fsck::check_uploads_and_empty_shards() {
+  TRY_ASSIGN(const auto uploads, target_.upkeep.list_uploads());
+  auto empty_shards = std::move(*empty_shards_.lock());
+  if (uploads.empty() && empty_shards.empty()) {
+    return {}; // nothing to lock a server out for
+  }
+  std::ranges::sort(empty_shards);
+  // A directory that cannot be locked, as it cannot be written, is treated like one in use.
+  auto lock = target_.upkeep.try_lock();
+  const bool server_runs = !lock || !*lock;
+  if (!repairs()) {
+    lock = nullptr; // it was only to know
+  }
+  for (const blob::PendingUpload& upload : uploads) {
+    check_upload(upload, server_runs);
+  }
+  for (const std::string& shard : empty_shards) {
+    if (server_runs) {
+      auto summary = summary_.lock();
+      ++summary->found[static_cast<std::size_t>(Fault::empty_shard)];
+      continue; // it may be of use in a moment, and harms nobody
+    }
+    report(Fault::empty_shard, shard, "", [&]() -> Result<void> {
+      TRY(target_.upkeep.remove_shard(shard));
+      return {};
+    });
+  }
+  return {};
+}
+
+void Fsck::check_upload(const blob::PendingUpload& upload, bool server_runs) {
+  if (may_be_in_progress(upload, server_runs)) {
+    ++summary_.lock()->uploads;
+    return;
+  }
+  report(Fault::stale_upload,
+         upload.name,
+         std::to_string(upload.stat.size) + " bytes",
+         [&]() -> Result<void> {
+           TRY(target_.upkeep.remove_upload(upload.name));
+           return {};
+         });
+}
+
+bool Fsck::may_be_in_progress(const blob::PendingUpload& upload, bool server_runs) const {
+  if (!server_runs) {
+    return false;
+  }
+  const auto changed = std::chrono::nanoseconds(upload.stat.mtime_ns);
+  const auto age = target_.clock.wall_now().time_since_epoch() - changed;
+  return age < kUploadAgeMin || (upload.process && options_.process_lives(*upload.process));
+}
+
+/// Heals, if that is wanted and there is a remedy, counts, and tells the observer.
+template <typename Heal>
+void Fsck::report(Fault fault, std::string subject, std::string detail, const Heal& heal) {
+  Finding finding{.fault = fault,
+                  .subject = std::move(subject),
+                  .detail = std::move(detail),
+                  .outcome = Outcome::left,
+                  .reason = {}};
+  if (repairs() && remedy_of(fault) != Remedy::none) {
+    const Result<void> healed = heal();
+    finding.outcome = healed ? Outcome::repaired : Outcome::failed;
+    finding.reason = healed ? "" : healed.error().message;
+  }
+  const auto at = static_cast<std::size_t>(fault);
+  auto summary = summary_.lock();
+  ++summary->found.at(at);
+  summary->repaired.at(at) += finding.outcome == Outcome::repaired ? 1U : 0U;
+  summary->seen.damages += is_damage(fault) ? 1U : 0U;
+  observer_.found(finding);
+}
+
+void Fsck::count_healthy(ByteCount size) {
+  auto summary = summary_.lock();
+  ++summary->seen.objects;
+  summary->seen.size += size;
+}
+
+} // namespace
+
+std::string_view to_string(Fault fault) {
+  return kFaultNames.at(static_cast<std::size_t>(fault));
+}
+
+bool is_damage(Fault fault) {
+  return fault < Fault::empty_shard;
+}
+
+Remedy remedy_of(Fault fault) {
+  switch (fault) {
+    case Fault::orphan_blob:
+    case Fault::orphan_sidecar:
+    case Fault::torn_sidecar:
+    case Fault::oversize_sidecar:
+    case Fault::foreign_sidecar:
+    case Fault::wrong_size:
+    case Fault::wrong_type:
+    case Fault::stale_upload:
+    case Fault::empty_shard:
+      return Remedy::remove;
+    case Fault::wrong_content:
+      return Remedy::quarantine;
+    case Fault::not_in_index:
+    case Fault::only_in_index:
+      return Remedy::index;
+    case Fault::unreadable:
+    case Fault::misplaced:
+    case Fault::stranger:
+      return Remedy::none;
+  }
+  std::unreachable();
+}
+
+std::uint64_t FsckSummary::left() const {
+  std::uint64_t left = 0;
+  for (std::size_t fault = 0; fault < kFaults; ++fault) {
+    left += is_damage(static_cast<Fault>(fault)) ? found.at(fault) - repaired.at(fault) : 0U;
+  }
+  return left;
+}
+
+Result<FsckSummary> check_store(const FsckTarget& target,
+                                const FsckOptions& options,
+                                FsckObserver& observer,
+                                const std::stop_token& stop) {
+  return Fsck(target, options, observer, stop).run();
+}
+
+} // namespace pkc::store
