@@ -1,5 +1,6 @@
 #include "commands.hpp"
 
+#include "completion.hpp"
 #include "console.hpp"
 #include "exit_codes.hpp"
 
@@ -60,10 +61,30 @@ constexpr std::array kCommands = {
             .help = "looks for what would keep the server from its work, and says what to do",
             .details = kDoctorDetails,
             .run = run_doctor},
+    Command{.syntax = {.command = "config man"},
+            .help = "",
+            .reads = Reads::nothing,
+            .run = run_config_man},
     Command{.syntax = {.command = "config table"},
             .help = "",
             .reads = Reads::nothing,
             .run = run_config_table},
+    Command{.syntax = {.command = "completion bash"},
+            .help = "prints what makes bash complete our commands, flags and values",
+            .details = "\nFor this shell: source <(polykit-cache completion bash)\n",
+            .reads = Reads::nothing,
+            .run = run_completion_bash},
+    Command{
+        .syntax = {.command = "completion zsh"},
+        .help = "the same for zsh",
+        .details = "\nFor this shell, behind compinit: source <(polykit-cache completion zsh)\n",
+        .reads = Reads::nothing,
+        .run = run_completion_zsh},
+    Command{.syntax = {.command = "completion fish"},
+            .help = "the same for fish",
+            .details = "\nFor this shell: polykit-cache completion fish | source\n",
+            .reads = Reads::nothing,
+            .run = run_completion_fish},
     Command{.syntax = {.command = "version"},
             .help = "prints the version",
             .reads = Reads::nothing,
@@ -202,6 +223,18 @@ int dispatch(Invocation invocation) {
 }
 
 } // namespace
+
+int run_completion_bash(const Invocation& /*invocation*/) {
+  return print(bash_completion(kCommands));
+}
+
+int run_completion_zsh(const Invocation& /*invocation*/) {
+  return print(zsh_completion(kCommands));
+}
+
+int run_completion_fish(const Invocation& /*invocation*/) {
+  return print(fish_completion(kCommands));
+}
 
 int run_version(const Invocation& /*invocation*/) {
   std::string text = "polykit-cache " + std::string(kVersion);

@@ -44,6 +44,10 @@ int run_config_check(const Invocation& invocation);
 int run_config_sample(const Invocation& invocation);
 int run_config_table(const Invocation& invocation);
 int run_doctor(const Invocation& invocation);
+int run_config_man(const Invocation& invocation);
+int run_completion_bash(const Invocation& invocation);
+int run_completion_zsh(const Invocation& invocation);
+int run_completion_fish(const Invocation& invocation);
 int run_version(const Invocation& invocation);
 
 } // namespace pkc::cli

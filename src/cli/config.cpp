@@ -23,6 +23,10 @@ int run_config_sample(const Invocation& /*invocation*/) {
   return print(config::sample_file());
 }
 
+int run_config_man(const Invocation& /*invocation*/) {
+  return print(config::manual_page());
+}
+
 int run_config_table(const Invocation& /*invocation*/) {
   return print(config::readme_table());
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 namespace pkc::config {
 namespace {
@@ -56,7 +57,43 @@ std::string cell(std::string_view text) {
   return result;
 }
 
+/// What a help text begins with, up to where it goes into detail.
+std::string_view first_clause(std::string_view help) {
+  std::size_t end = help.ends_with('.') ? help.size() - 1 : help.size();
+  for (const std::string_view mark : {". ", "; ", ": "}) {
+    end = std::min(end, help.find(mark));
+  }
+  return help.substr(0, end);
+}
+
+Completion completion_of(const Field& field) {
+  if (field.type == Type::choice || field.type == Type::boolean) {
+    return Completion::words;
+  }
+  if (field.placeholder == "FILE") {
+    return Completion::files;
+  }
+  return field.placeholder == "DIR" ? Completion::directories : Completion::none;
+}
+
 } // namespace
+
+std::vector<FlagSummary> flag_summaries() {
+  std::vector<FlagSummary> summaries;
+  for (const Row& row : rows()) {
+    FlagSummary summary{.name = row.name,
+                        .summary = first_clause(row.help),
+                        .placeholder = row.field.placeholder,
+                        .completion = completion_of(row.field),
+                        .words = {row.field.choices.begin(), row.field.choices.end()}};
+    if (row.field.type == Type::boolean) {
+      summary.placeholder = {};
+      summary.words = {"true", "false"};
+    }
+    summaries.push_back(std::move(summary));
+  }
+  return summaries;
+}
 
 std::vector<std::string_view> flag_names() {
   std::vector<std::string_view> names;

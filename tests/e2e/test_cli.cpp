@@ -148,6 +148,7 @@ TEST_SUITE("cli::polykit-cache") {
         {{"config"}, config_needs},
         {{"config", "shwo"},
          "polykit-cache: unexpected argument \"shwo\"; did you mean config show?\n" + config_needs},
+        {{"completion"}, "polykit-cache: completion needs to know what: bash, zsh or fish\n"},
         {{"serve", "now"}, "polykit-cache: unexpected argument \"now\"\n"},
         {{"--json"}, "polykit-cache: unknown flag --json\n"},
         {{"--json", "config", "show"}, "polykit-cache: --json must stand behind config show\n"},

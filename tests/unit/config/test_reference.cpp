@@ -6,7 +6,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pkc::config {
@@ -102,6 +105,52 @@ TEST_SUITE("config::reference") {
       CHECK(end - begin <= 80);
       begin = end + 1;
     }
+  }
+
+  TEST_CASE(
+      "manual_page: an entry for each key of a file, and no line that troff takes for another") {
+    const std::string page = manual_page();
+    const std::string sample = sample_file();
+    constexpr std::array<std::string_view, 13> kMacros = {
+        "SH", "TP", "PP", "BI", "BR", "IR", "RI", "I", "br", "RS", "RE", "EX", "EE"};
+
+    for (const std::string_view name : flag_names()) {
+      std::string key(name);
+      std::ranges::replace(key, '-', '_');
+      const bool in_file = sample.find("\n#" + key + ": ") != std::string::npos;
+      CAPTURE(key);
+      CHECK((page.find("\n.BI " + key + ": \" ") != std::string::npos) == in_file);
+    }
+    std::size_t begin = 0;
+    while (begin < page.size()) {
+      const std::size_t end = page.find('\n', begin);
+      const std::string line = page.substr(begin, end - begin);
+      CAPTURE(line);
+      CHECK(!line.empty());
+      CHECK(!line.starts_with('\''));
+      CHECK((!line.starts_with('.') ||
+             std::ranges::find(kMacros, line.substr(1, line.find(' ') - 1)) != kMacros.end()));
+      begin = end + 1;
+    }
+  }
+
+  TEST_CASE(
+      "flag_summaries: the words of a choice, the kind of a path, the first clause of a help") {
+    const std::vector<FlagSummary> flags = flag_summaries();
+    const auto flag = [&flags](std::string_view name) {
+      return *std::ranges::find(flags, name, &FlagSummary::name);
+    };
+
+    CHECK(flags.size() == flag_names().size());
+    CHECK(flag("config").completion == Completion::files);
+    CHECK(flag("storage-dir").completion == Completion::directories);
+    CHECK(flag("port").completion == Completion::none);
+    CHECK(flag("durability").words == std::vector<std::string_view>{"none", "file", "full"});
+    CHECK(flag("access-log").words == std::vector<std::string_view>{"true", "false"});
+    CHECK(flag("access-log").completion == Completion::words);
+    CHECK(flag("durability").summary == "What an acknowledged upload survives");
+    CHECK(flag("storage-dir").summary == "The directory that holds the artifacts");
+    CHECK(flag("open-files-max").placeholder == "N");
   }
 
   TEST_CASE("show_text: a line for each setting, with its origin") {
