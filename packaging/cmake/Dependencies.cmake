@@ -40,8 +40,26 @@ endif()
 find_package(PkgConfig QUIET)
 if(PkgConfig_FOUND)
   pkg_check_modules(zstd QUIET IMPORTED_TARGET libzstd>=1.5.4)
+  pkg_check_modules(sqlite QUIET IMPORTED_TARGET sqlite3>=3.37) # the first with STRICT tables
 endif()
 pkc_origin("zstd >= 1.5.4" zstd_FOUND "${zstd_VERSION}" "${zstd_LINK_LIBRARIES}")
+pkc_origin("SQLite >= 3.37" sqlite_FOUND "${sqlite_VERSION}" "${sqlite_LINK_LIBRARIES}")
+
+# SOCI 4.0 brings nothing that CMake could ask. Of its backends only those are linked that src/base/sql names.
+find_path(soci_folder soci/version.h)
+find_library(soci_core NAMES soci_core)
+find_library(soci_sqlite NAMES soci_sqlite3)
+set(soci_usable FALSE)
+set(soci_version "")
+if(soci_folder AND soci_core AND soci_sqlite)
+  file(STRINGS "${soci_folder}/soci/version.h" soci_version REGEX "^#define SOCI_LIB_VERSION ")
+  string(REGEX REPLACE "[^\"]*\"([0-9_]+)\".*" "\\1" soci_version "${soci_version}")
+  string(REPLACE "_" "." soci_version "${soci_version}")
+  if(soci_version VERSION_GREATER_EQUAL 4.0)
+    set(soci_usable TRUE)
+  endif()
+endif()
+pkc_origin("SOCI >= 4.0" soci_usable "${soci_version}" "${soci_core}")
 include(StaticLink)
 
 # The version is in the header; a split header has declarations only, which would show as a wall of link errors.
@@ -95,6 +113,8 @@ pkc_dep(yaml ${PKC_YAML})
 pkc_dep(toml ${PKC_TOML})
 pkc_dep(zstd ${PKC_ZSTD})
 pkc_dep(httplib Threads::Threads OpenSSL::SSL)
+pkc_dep(soci ${PKC_SOCI})
+target_include_directories(dep_soci SYSTEM INTERFACE "${soci_folder}")
 target_include_directories(dep_httplib SYSTEM INTERFACE "${PKC_HTTPLIB_DIR}")
 # Out of the way of our own limits. Here and not beside an #include, because every user of a header-only library must see
 # the same values.

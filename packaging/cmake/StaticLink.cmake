@@ -1,8 +1,9 @@
 # -DPKC_STATIC=ON: everything but glibc is linked into the executable, so that it runs on a machine that has nothing of
 # ours installed. glibc stays shared: it looks up hosts through plug-ins that must be of its own version.
 #
-# Sets PKC_SPDLOG, PKC_TOML, PKC_YAML and PKC_ZSTD, the targets behind dep::spdlog and so on. OpenSSL needs nothing
-# here: OPENSSL_USE_STATIC_LIBS, set in front of its search, makes CMake choose libssl.a and libcrypto.a.
+# Sets PKC_SOCI, PKC_SPDLOG, PKC_TOML, PKC_YAML and PKC_ZSTD, the targets behind dep::spdlog and so on. OpenSSL needs
+# nothing here: OPENSSL_USE_STATIC_LIBS, set in front of its search, makes CMake choose libssl.a and libcrypto.a.
+set(PKC_SOCI "${soci_sqlite}" "${soci_core}" PkgConfig::sqlite) # in the order of who needs whom
 set(PKC_SPDLOG spdlog::spdlog)
 set(PKC_TOML tomlplusplus::tomlplusplus)
 set(PKC_YAML yaml-cpp)
@@ -24,6 +25,10 @@ endfunction()
 
 pkc_archive(PKC_YAML pkc_archive_yaml libyaml-cpp.a)
 pkc_archive(PKC_ZSTD pkc_archive_zstd libzstd.a)
+pkc_archive(PKC_SOCI pkc_archive_soci_core libsoci_core.a)
+pkc_archive(PKC_SOCI pkc_archive_soci_sqlite libsoci_sqlite3.a)
+pkc_archive(PKC_SOCI pkc_archive_sqlite libsqlite3.a)
+set(PKC_SOCI pkc_archive_soci_sqlite pkc_archive_soci_core pkc_archive_sqlite Threads::Threads ${CMAKE_DL_LIBS} m)
 
 # Of these Debian packages no archive. All of them may be used as headers alone, but the packaged targets ask for the
 # shared libraries.

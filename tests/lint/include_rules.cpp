@@ -214,6 +214,7 @@ constexpr std::array kLibraries{
     Library{"openssl/", {"src/base/", "src/net/", "src/http/", "tests/"}},
     Library{"nlohmann/", {"src/config/", "src/store/", "src/protocols/", "src/cli/", "tests/"}},
     Library{"CLI/", {"src/cli/"}},
+    Library{"soci/", {"src/base/sql/"}},
     Library{"spdlog/", {"src/ops/"}},
     Library{"fmt/", {"src/ops/"}},
     Library{"yaml-cpp/", {"src/config/"}},
