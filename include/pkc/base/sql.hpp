@@ -12,6 +12,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -46,14 +47,26 @@ class Dialect {
   [[nodiscard]] virtual std::string_view long_text() const = 0;
   /// Type of bytes of any length.
   [[nodiscard]] virtual std::string_view blob() const = 0;
-  /// What stands behind the closing bracket of CREATE TABLE.
-  [[nodiscard]] virtual std::string_view table_options() const = 0;
-  /// What to add to an index so that rows of equal columns come by their number `id`.
-  [[nodiscard]] virtual std::string_view index_tail() const = 0;
+  /// A SELECT that counts the tables called `:name`.
+  [[nodiscard]] virtual std::string_view count_tables() const = 0;
   /// Begins a transaction that will write.
   [[nodiscard]] virtual std::string_view begin() const = 0;
   /// Behind a SELECT: keeps others from changing these rows until the transaction ends.
   [[nodiscard]] virtual std::string_view locking() const = 0;
+
+  struct Index {
+    std::string name;
+    std::string columns; ///< "a, b"; rows that are equal in these come by their number `id`
+  };
+  struct Table {
+    std::string name;
+    std::vector<std::string> columns; ///< with types and constraints
+    /// Only of a table with a row number called `id`.
+    // NOLINTNEXTLINE(readability-redundant-member-init): as above
+    std::vector<Index> indexes{};
+  };
+  /// Statements that make a table unless it is there, one after the other.
+  [[nodiscard]] virtual std::vector<std::string> create(const Table& table) const = 0;
 
   struct Upsert {
     std::string table;
@@ -75,14 +88,27 @@ enum class Type : std::uint8_t {
 
 /// The text of a statement and the types of its parameters and result columns, in order.
 struct Query {
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
   std::string text;
   std::vector<Type> parameters{};
   std::vector<Type> columns{};
+  // NOLINTEND(readability-redundant-member-init)
 };
 
 /// A parameter's value. Text is looked at during the call only.
 using Value = std::variant<std::int64_t, std::string_view>;
-using Values = std::initializer_list<Value>;
+/// The values of all parameters, in order; looked at during the call only.
+class Values {
+ public:
+  // NOLINTNEXTLINE(google-explicit-constructor): so that a call can name its values in braces
+  Values(std::initializer_list<Value> values) : values_(values.begin(), values.size()) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): or bring them along
+  Values(const std::vector<Value>& values) : values_(values) {}
+  [[nodiscard]] std::span<const Value> all() const { return values_; }
+
+ private:
+  std::span<const Value> values_;
+};
 
 /// One row of a result; valid during the call that shows it.
 class Row {
@@ -136,6 +162,10 @@ class Txn {
 struct Options {
   Engine engine = Engine::sqlite;
   std::string target; ///< SQLite: path of the file, made when absent
+  /// SQLite: what the header of the file names as its owner, or 0. A file that has tables and names
+  /// another is corrupt to us and left as it is; one without tables becomes ours when somebody says
+  /// so with PRAGMA application_id.
+  std::int64_t application = 0;
   /// How long a statement waits for locks that others hold.
   std::chrono::milliseconds lock_timeout{2500};
   /// Pages that a session keeps in memory.

@@ -78,13 +78,16 @@ enum class Order : std::uint8_t {
 struct ListQuery {
   static constexpr std::size_t kLimitMax = 1000;
 
-  std::string space;
-  std::string
-      key_prefix; ///< empty: all. Costs O(limit) when sorted by key, else O(objects) at worst
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
+  std::string space{};
+  /// Empty: all. Costs O(limit) when sorted by key, else O(objects) at worst.
+  std::string key_prefix{};
   Sort sort = Sort::key;
   Order order = Order::ascending;
   std::size_t limit = 100; ///< 1 to kLimitMax
-  std::string cursor; ///< Page::next of the page before, of the same query; empty: from the start
+  /// Page::next of the page before, of the same query; empty: from the start.
+  std::string cursor{};
+  // NOLINTEND(readability-redundant-member-init)
 };
 
 /// Objects that neither came, went nor were used between two pages are shown exactly once.
@@ -179,7 +182,8 @@ class Index {
   virtual Result<bool> set_pinned(std::string_view space, std::string_view key, Pinned pinned) = 0;
 
   /// Small facts of the server's own (where the scrub is, …): name up to 64 characters, value up
-  /// to 1 KiB. Nothing when there is none of that name.
+  /// to 1 KiB, else invalid_argument, as for names that begin with "index.". Nothing when there is
+  /// none of that name.
   virtual Result<std::optional<std::string>> get_fact(std::string_view name) = 0;
   virtual Result<void> put_fact(std::string_view name, std::string_view value) = 0;
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace pkc::sql {
 namespace {
@@ -41,6 +42,21 @@ const Dialect& dialect(Engine engine) {
       return mysql_dialect();
   }
   std::unreachable();
+}
+
+std::string create_text(const Dialect::Table& table) {
+  std::string text = "CREATE TABLE IF NOT EXISTS " + table.name + " (";
+  append_list(text, table.columns, "");
+  return text;
+}
+
+std::vector<std::string> index_texts(const Dialect::Table& table, std::string_view tail) {
+  std::vector<std::string> texts;
+  for (const Dialect::Index& index : table.indexes) {
+    texts.push_back("CREATE INDEX IF NOT EXISTS " + index.name + " ON " + table.name + " (" +
+                    index.columns + std::string(tail) + ")");
+  }
+  return texts;
 }
 
 std::string insert_text(const Dialect::Upsert& row) {

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pkc::sql {
 namespace {
@@ -21,9 +22,19 @@ class MysqlDialect final : public Dialect {
     return "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
   }
   [[nodiscard]] std::string_view blob() const override { return "LONGBLOB"; }
-  [[nodiscard]] std::string_view table_options() const override { return " ENGINE=InnoDB"; }
-  // InnoDB adds the primary key to every index by itself.
-  [[nodiscard]] std::string_view index_tail() const override { return ""; }
+  [[nodiscard]] std::string_view count_tables() const override {
+    return "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND "
+           "table_name = :name";
+  }
+  [[nodiscard]] std::vector<std::string> create(const Table& table) const override {
+    // In one statement, as there is no CREATE INDEX IF NOT EXISTS, and each statement about tables
+    // commits by itself. InnoDB ends every index with the primary key.
+    std::string text = create_text(table);
+    for (const Index& index : table.indexes) {
+      text += ", INDEX " + index.name + " (" + index.columns + ")";
+    }
+    return {text + ") ENGINE=InnoDB"};
+  }
   [[nodiscard]] std::string_view begin() const override { return "START TRANSACTION"; }
   [[nodiscard]] std::string_view locking() const override { return " FOR UPDATE"; }
 

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pkc::sql {
 namespace {
@@ -19,8 +20,16 @@ class PostgresqlDialect final : public Dialect {
   }
   [[nodiscard]] std::string_view long_text() const override { return "TEXT"; }
   [[nodiscard]] std::string_view blob() const override { return "BYTEA"; }
-  [[nodiscard]] std::string_view table_options() const override { return ""; }
-  [[nodiscard]] std::string_view index_tail() const override { return ", id"; }
+  [[nodiscard]] std::string_view count_tables() const override {
+    return "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema() "
+           "AND "
+           "table_name = :name";
+  }
+  [[nodiscard]] std::vector<std::string> create(const Table& table) const override {
+    std::vector<std::string> texts = index_texts(table, ", id");
+    texts.insert(texts.begin(), create_text(table) + ")");
+    return texts;
+  }
   [[nodiscard]] std::string_view begin() const override { return "BEGIN"; }
   [[nodiscard]] std::string_view locking() const override { return " FOR UPDATE"; }
   [[nodiscard]] std::string upsert(const Upsert& row) const override {

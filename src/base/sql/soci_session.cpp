@@ -35,9 +35,9 @@ Cells make_cells(const std::vector<Type>& types) {
 }
 
 void fill(Cells& cells, Values values) {
-  PKC_ASSERT(cells.size() == values.size());
+  PKC_ASSERT(cells.size() == values.all().size());
   auto cell = cells.begin();
-  for (const Value& value : values) {
+  for (const Value& value : values.all()) {
     if (const auto* number = std::get_if<std::int64_t>(&value)) {
       PKC_ASSERT(cell->type == Type::integer);
       cell->integer = *number;

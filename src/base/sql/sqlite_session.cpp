@@ -7,6 +7,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <string>
@@ -77,6 +78,24 @@ std::array<std::string, 4> settings(const Options& options) {
           "PRAGMA temp_store = MEMORY"};
 }
 
+const Query kApplication{"PRAGMA application_id", {}, {Type::integer}};
+const Query kTables{"SELECT count(*) FROM sqlite_schema", {}, {Type::integer}};
+
+Result<std::int64_t> read_number(Session& session, const Query& query) {
+  std::int64_t number = 0;
+  TRY(session.each(query, {}, [&](const Row& row) { number = row.integer(0); }));
+  return number;
+}
+
+Result<void> check_owner(Session& session, std::int64_t wanted) {
+  TRY_ASSIGN(const std::int64_t owner, read_number(session, kApplication));
+  TRY_ASSIGN(const std::int64_t tables, read_number(session, kTables));
+  if (owner != wanted && (owner != 0 || tables != 0)) {
+    return fail(Errc::corrupt, "the database is of another program");
+  }
+  return {};
+}
+
 } // namespace
 
 Result<std::unique_ptr<Session>> connect_sqlite(const Options& options) {
@@ -84,6 +103,9 @@ Result<std::unique_ptr<Session>> connect_sqlite(const Options& options) {
     const Factory factory(options.lock_timeout);
     auto opened = std::make_unique<soci::session>(factory, options.target);
     auto session = std::make_unique<SociSession>(std::move(opened), Engine::sqlite, classify);
+    if (options.application != 0) {
+      TRY(check_owner(*session, options.application));
+    }
     for (const std::string& setting : settings(options)) {
       TRY(session->execute(setting));
     }

@@ -1,0 +1,78 @@
+// Note: what has happened to one object since the database was written, in one word.
+#pragma once
+
+#include "pkc/base/bytes.hpp"
+#include "pkc/index/index.hpp"
+
+#include <algorithm>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace pkc::index {
+
+/// Whom a note is about.
+struct Name {
+  std::string space;
+  std::string key;
+};
+
+struct NameView {
+  std::string_view space;
+  std::string_view key;
+
+  NameView(std::string_view in_space, std::string_view of_key) : space(in_space), key(of_key) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): a view of a Name, as string_view of a string
+  NameView(const Name& name) : space(name.space), key(name.key) {}
+  friend bool operator==(const NameView&, const NameView&) = default;
+};
+
+struct NameHash {
+  using is_transparent = void;
+  std::size_t operator()(const NameView& name) const {
+    const std::hash<std::string_view> hash;
+    return hash(name.key) * 31 + hash(name.space);
+  }
+};
+
+struct NameEqual {
+  using is_transparent = void;
+  bool operator()(const NameView& one, const NameView& other) const { return one == other; }
+};
+
+struct Note {
+  enum class Kind : std::uint8_t {
+    read,
+    stored,
+    removed,
+    found,
+  };
+  Kind kind = Kind::read;
+  /// What was known of the key before is void, its pin too: it was removed in between.
+  bool afresh = false;
+  std::uint64_t hits = 0;
+  Time accessed_at{}; ///< of the last read, when there were hits
+  /// Reads before the object was found: they count if it was known all along.
+  std::uint64_t early_hits = 0;
+  Time early_at{};
+  ByteCount size = 0;
+  ByteCount disk_size = 0;
+  Time stored_at{};
+  Time used_first{};       ///< when it counts as used last if it was never read
+  Time noted_at{};         ///< of the last word that was not a read
+  std::uint64_t order = 0; ///< of the first word that was not a read, among all notes
+
+  /// When the object was used last.
+  [[nodiscard]] Time used_at() const {
+    return hits > 0 ? std::max(used_first, accessed_at) : used_first;
+  }
+  friend bool operator==(const Note&, const Note&) = default;
+};
+
+/// Both as one, as if nothing had been written in between.
+Note combine(const Note& older, const Note& newer);
+
+} // namespace pkc::index
