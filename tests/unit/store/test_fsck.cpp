@@ -175,7 +175,7 @@ TEST_SUITE("store::fsck") {
     World world;
     const std::string misplaced = make_key('c').id();
     REQUIRE(world.disk.make_directory("/cache/aa/aa/" + misplaced + ".zst").value());
-    for (const std::string path : {"/cache/aa/aa/" + misplaced + ".json",
+    for (const std::string& path : {"/cache/aa/aa/" + misplaced + ".json",
                                    std::string("/cache/aa/aa/aaaa-notes.txt"),
                                    std::string("/cache/aa/aa/aaaazz.zst"),
                                    std::string("/cache/notes")}) {
