@@ -109,13 +109,13 @@ class CaddyTest(FrontTest):
         text = replaced(text, f"\n{NAME} {{\n", "\n(site) {\n")
         text += f"""
 http://:PORT {{
-	bind 127.0.0.1
-	import site
+    bind 127.0.0.1
+    import site
 }}
 https://{NAME} {{
-	bind unix/{directory}/tls.sock
-	tls {self.certificate} {self.key}
-	import site
+    bind unix/{directory}/tls.sock
+    tls {self.certificate} {self.key}
+    import site
 }}
 """
         caddy = Caddy(directory, text)

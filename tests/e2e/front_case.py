@@ -286,9 +286,9 @@ class FrontTest(HandoverTest):
         raise NotImplementedError
 
     def assert_pasted(self, language: str, packaged: Path) -> None:
-        """README shows no line that is not in the packaged file."""
+        """README shows no line that is not in the packaged file, however far it is indented."""
         readme = (PACKAGING.parent / "README.md").read_text()
         block = re.search(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
         assert block is not None
-        lines = packaged.read_text().splitlines()
-        self.assertEqual([line for line in block[1].splitlines() if line not in lines], [])
+        lines = set(map(str.strip, packaged.read_text().splitlines()))
+        self.assertEqual(set(map(str.strip, block[1].splitlines())) - lines, set())
