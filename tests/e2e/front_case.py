@@ -73,7 +73,11 @@ class Fetched:
 
 
 class CurlError(AssertionError):
-    """curl ended with an error, of which an answer may be the reason."""
+    """curl ended with an error, of which an answer may be the reason; its status, or 0, is known."""
+
+    def __init__(self, code: int, told: str) -> None:
+        super().__init__(f"curl ends with {code}: {told}")
+        self.status = int(told.split()[-2])
 
 
 class Front:
@@ -159,7 +163,7 @@ class Front:
             env=harness.clean_environment(),
         )
         if done.returncode != 0:
-            raise CurlError(f"curl ends with {done.returncode}: {done.stderr.decode()}")
+            raise CurlError(done.returncode, done.stderr.decode())
         spoken, status, connects = done.stderr.decode().split()
         if spoken != version:
             raise AssertionError(f"HTTP/{spoken} where HTTP/{version} was wanted")

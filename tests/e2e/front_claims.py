@@ -236,24 +236,35 @@ class Tls(FrontTest):
             for expect in ("Expect:", "Expect: 100-continue"):
                 for _ in range(5):
                     asked = ("-H", expect, "-T")
-                    self.assert_told(front.curl(version, key, *asked, fits), 409)
-                    self.assert_told(front.curl(version, ABSENT, *asked, too_large), 413)
+                    self.check_refusal(409, front, version, key, *asked, fits)
+                    self.check_refusal(413, front, version, ABSENT, *asked, too_large)
                     # Without a length.
                     body = too_large.read_bytes()
-                    self.assert_told(front.curl(version, key, *asked, "-", stdin=body), 409)
+                    self.check_refusal(409, front, version, key, *asked, "-", stdin=body)
                     self.check_late_refusal(front, version, expect)
         self.await_no_temp_files(front.server)
         self.assertEqual(front.get(ABSENT).status, 404)
 
+    def check_refusal(
+        self, status: int, front: Front, version: str, *asked: str | Path, stdin: bytes = b""
+    ) -> None:
+        """The status is heard in any case. Over HTTP/2, where RST_STREAM follows at once, curl 7.88
+        on a busy machine once in a great while got no body with it, and ended with an error."""
+        try:
+            answer = front.curl(version, *map(str, asked), stdin=stdin)
+        except CurlError as error:
+            if version != "2" or error.status != status:
+                raise
+        else:
+            self.assert_told(answer, status)
+
     def check_late_refusal(self, front: Front, version: str, expect: str) -> None:
         body = big_artifact(ABSENT, 4 * MIB)
         try:
-            answer = front.curl(version, ABSENT, "-H", expect, "-T", "-", stdin=body)
+            self.check_refusal(413, front, version, ABSENT, "-H", expect, "-T", "-", stdin=body)
         except CurlError:
             if (version, expect) != self.late_refusal_lost:
                 raise
-        else:
-            self.assert_told(answer, 413)
 
     def test_an_http_2_upload_that_breaks_off_leaves_nothing(self) -> None:
         front = self.start_front(Mode())
