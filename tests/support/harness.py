@@ -551,6 +551,11 @@ def _nginx_config(
 # --- test cases ---------------------------------------------------------------------------------
 
 
+def problems(result: unittest.TestResult | None) -> int:
+    """How much has failed so far; unittest has no public way to ask that of the running test."""
+    return 0 if result is None else len(result.failures) + len(result.errors)
+
+
 class ServerTest(unittest.TestCase):
     """A test with a directory of its own and servers that end with it."""
 
@@ -561,10 +566,12 @@ class ServerTest(unittest.TestCase):
         self.addCleanup(self._remove_directory)
         self._servers = 0
 
+    def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
+        self._result, self._problems_before = result, problems(result)
+        return super().run(result)
+
     def _remove_directory(self) -> None:
-        # unittest has no public way to ask whether the running test failed.
-        outcome = getattr(self, "_outcome", None)
-        if outcome is not None and not outcome.success:
+        if problems(self._result) > self._problems_before:
             print(f"kept: {self.directory}", file=sys.stderr, flush=True)
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
