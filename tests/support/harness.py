@@ -336,9 +336,9 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 class CacheServer(Process):
     """One running cache server, ours or the original, on a port that the kernel chose.
 
-    `port` is for a restart on the port of a server that has ended; `file` makes it listen on a Unix
-    socket instead, and `port` is 0. `storage` is created when absent. `prefix` goes in front of the command (taskset, prlimit, …); it must exec, so that the
-    process id stays the server's.
+    `port` is for a restart on the port of a server that has ended; `file` makes it listen on a
+    Unix socket instead, and `port` is 0. `storage` is created when absent. `prefix` goes in front
+    of the command (taskset, prlimit, …); it must exec, so that the process id stays the server's.
     """
 
     def __init__(
