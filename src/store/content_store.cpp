@@ -42,8 +42,12 @@ class LocalContentStore final : public ContentStore {
   std::unique_ptr<ByteSource> verified_body(const Key& key, const StoredObject& object) override;
   Result<bool> verify(const Key& key, StoredObject& object) override;
   Result<std::unique_ptr<ObjectWriter>> put(const Key& key) override;
+  Result<bool> remove(const Key& key) override;
 
-  Result<CommitOutcome> commit(const Key& key, blob::Upload& upload, Sidecar sidecar);
+  Result<CommitOutcome> commit(const Key& key,
+                               blob::Upload& upload,
+                               Sidecar sidecar,
+                               Room::Share* share);
 
  private:
   enum class Locked {
@@ -74,10 +78,17 @@ class LocalContentStore final : public ContentStore {
 
 class LocalObjectWriter final : public ObjectWriter {
  public:
-  LocalObjectWriter(LocalContentStore& store, Key key, std::unique_ptr<blob::Upload> upload)
-      : store_(store), key_(std::move(key)), upload_(std::move(upload)) {}
+  /// `share` has room for an empty object; null where nobody counts.
+  LocalObjectWriter(LocalContentStore& store,
+                    Key key,
+                    std::unique_ptr<blob::Upload> upload,
+                    std::unique_ptr<Room::Share> share)
+      : store_(store), key_(std::move(key)), share_(std::move(share)), upload_(std::move(upload)) {}
 
   Result<void> write(ByteSpan bytes) override {
+    if (share_) {
+      TRY(share_->take(disk_size_of(size_ + bytes.size()) - disk_size_of(size_)));
+    }
     hasher_.update(bytes);
     size_ += bytes.size();
     return upload_->write(bytes);
@@ -99,12 +110,14 @@ class LocalObjectWriter final : public ObjectWriter {
                                  .size = size_,
                                  .created_at = facts.created_at,
                                  .key = key_.id(),
-                                 .stored_at = std::nullopt});
+                                 .stored_at = std::nullopt},
+                         share_.get());
   }
 
  private:
   LocalContentStore& store_;
   Key key_;
+  std::unique_ptr<Room::Share> share_;   // goes after the upload's file
   std::unique_ptr<blob::Upload> upload_; // null after commit
   Sha256Hasher hasher_;
   ByteCount size_ = 0;
@@ -116,7 +129,13 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::open(const Key& key) {
     return nullptr;
   }
   TRY_ASSIGN(const bool visible, check(key, *object, Locked::no));
-  return visible ? std::move(object) : nullptr;
+  if (!visible) {
+    return nullptr;
+  }
+  if (options_.catalog != nullptr) {
+    options_.catalog->read(key.id());
+  }
+  return object;
 }
 
 /// The pair of blob and sidecar, if it is whole by name, key and size; the bytes are not looked at.
@@ -249,6 +268,9 @@ void LocalContentStore::quarantine_under_lock(const Key& key, const StoredObject
                {{"key", key.id()}, {"reason", moved.error().message}});
     return;
   }
+  if (options_.catalog != nullptr) {
+    options_.catalog->removed(key.id(), object.identity.size);
+  }
   log_.warn("corrupt object quarantined", {{"key", key.id()}, {"size", object.sidecar->size}});
 }
 
@@ -267,13 +289,19 @@ Result<bool> LocalContentStore::verify(const Key& key, StoredObject& object) {
 }
 
 Result<std::unique_ptr<ObjectWriter>> LocalContentStore::put(const Key& key) {
+  std::unique_ptr<Room::Share> share;
+  if (options_.catalog != nullptr) {
+    share = std::make_unique<Room::Share>(options_.catalog->room(), options_.catalog->space());
+    TRY(share->take(disk_size_of(0)));
+  }
   TRY_ASSIGN(auto upload, backend_.begin_upload());
-  return std::make_unique<LocalObjectWriter>(*this, key, std::move(upload));
+  return std::make_unique<LocalObjectWriter>(*this, key, std::move(upload), std::move(share));
 }
 
 Result<CommitOutcome> LocalContentStore::commit(const Key& key,
                                                 blob::Upload& upload,
-                                                Sidecar sidecar) {
+                                                Sidecar sidecar,
+                                                Room::Share* share) {
   sidecar.stored_at = clock_.wall_now();
   const std::string text = format_sidecar(sidecar);
   TRY_ASSIGN(const auto held, locks_.acquire(key.id(), KeyLocks::Mode::exclusive));
@@ -287,7 +315,21 @@ Result<CommitOutcome> LocalContentStore::commit(const Key& key,
   TRY(upload.publish(key.id(), text));
   // Not remembered as verified: the first read hashes what the disk really holds.
   stored_objects_.add();
+  if (share != nullptr) {
+    options_.catalog->stored(key.id(), sidecar.size, *share);
+  }
   return CommitOutcome::stored;
+}
+
+Result<bool> LocalContentStore::remove(const Key& key) {
+  TRY_ASSIGN(const auto held, locks_.acquire(key.id(), KeyLocks::Mode::exclusive));
+  TRY_ASSIGN(const auto blob, backend_.stat(key.id()));
+  TRY_ASSIGN(const bool removed, backend_.remove(key.id()));
+  entries_.erase(key.id());
+  if (blob && options_.catalog != nullptr) {
+    options_.catalog->removed(key.id(), blob->size);
+  }
+  return removed;
 }
 
 } // namespace

@@ -33,6 +33,9 @@ class Upload : public ByteSink {
   virtual Result<void> publish(std::string_view name, std::string_view sidecar) = 0;
 };
 
+/// Characters of a name that make its shard.
+inline constexpr std::size_t kShardSize = 4;
+
 /// A name that has a blob, a sidecar, or both.
 struct ListedName {
   std::string name;

@@ -10,6 +10,7 @@
 #include "pkc/locks/key_locks.hpp"
 #include "pkc/ops/log.hpp"
 #include "pkc/ops/metrics.hpp"
+#include "pkc/store/catalog.hpp"
 #include "pkc/store/key.hpp"
 #include "pkc/store/sidecar.hpp"
 
@@ -39,6 +40,8 @@ struct StoreOptions {
   std::size_t open_files_max = 512;
   /// Shared with everybody else who uses the backend; outlives the store. Null: nobody does.
   locks::KeyLocks* key_locks = nullptr;
+  /// Told of everything that comes, goes and is read; outlives the store. Null: nobody asks.
+  Catalog* catalog = nullptr;
 };
 
 /// An object opened for reading. Its bytes stay readable whatever happens to the key meanwhile.
@@ -100,8 +103,12 @@ class ContentStore {
   /// quarantined then.
   virtual Result<bool> verify(const Key& key, StoredObject& object) = 0;
 
-  /// Begins an object. Errors: io, no_space.
+  /// Begins an object. Errors: io, no_space; its writes may wait for room.
   virtual Result<std::unique_ptr<ObjectWriter>> put(const Key& key) = 0;
+
+  /// Removes what lies under the key, visible or not; false when there was nothing. Who reads it
+  /// goes on reading. A crash may leave it, or a part of it, which is a miss. Errors: io.
+  virtual Result<bool> remove(const Key& key) = 0;
 };
 
 /// All references outlive the store.

@@ -13,8 +13,7 @@ namespace pkc::blob {
 
 inline constexpr std::string_view kBlobSuffix = ".zst";
 inline constexpr std::string_view kSidecarSuffix = ".json";
-/// Characters of a name that make its shard: two for each of the two directories.
-inline constexpr std::size_t kShardSize = 4;
+
 
 /// The directories of a shard.
 struct ShardPath {
