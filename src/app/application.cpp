@@ -11,13 +11,11 @@
 #include "request_metrics.hpp"
 #include "server_metrics.hpp"
 #include "signals.hpp"
+#include "storage.hpp"
 
 #include "pkc/base/clock.hpp"
 #include "pkc/base/file_system.hpp"
-#include "pkc/blob/disk.hpp"
 #include "pkc/http/server.hpp"
-#include "pkc/locks/key_locks.hpp"
-#include "pkc/locks/lock_file.hpp"
 #include "pkc/ops/log.hpp"
 #include "pkc/ops/metrics.hpp"
 #include "pkc/protocols/admin.hpp"
@@ -32,12 +30,10 @@
 #include <array>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 
 namespace pkc::app {
@@ -58,43 +54,6 @@ ops::LogLevel to_ops(config::LogLevel level) {
       return ops::LogLevel::error;
   }
   std::unreachable();
-}
-
-blob::DiskOptions disk_options(const config::Settings& settings) {
-  const auto durability = [&] {
-    switch (settings.durability) {
-      case config::Durability::none:
-        return blob::Durability::none;
-      case config::Durability::file:
-        return blob::Durability::file;
-      case config::Durability::full:
-        return blob::Durability::full;
-    }
-    std::unreachable();
-  };
-  return {.root = settings.storage_dir,
-          .durability = durability(),
-          .process = ::getpid(),
-          .inherited_lock = UniqueFd()};
-}
-
-store::StoreOptions store_options(const config::Settings& settings, locks::KeyLocks& key_locks) {
-  const auto verify_reads = [&] {
-    switch (settings.verify_reads) {
-      case config::VerifyReads::first:
-        return store::VerifyReads::first;
-      case config::VerifyReads::always:
-        return store::VerifyReads::always;
-      case config::VerifyReads::never:
-        return store::VerifyReads::never;
-    }
-    std::unreachable();
-  };
-  return {.verify_reads = verify_reads(),
-          .verify_ahead_max = settings.verify_ahead_max,
-          .entry_cache_max = settings.entry_cache_max,
-          .open_files_max = settings.open_files_max,
-          .key_locks = &key_locks};
 }
 
 protocols::PolykitOptions polykit_options(const config::Settings& settings) {
@@ -234,19 +193,6 @@ http::PassedSocket passed_socket(Start& start, ops::Log& log) {
           .ownership = start.inheritance ? start.inheritance->ownership : http::SocketOwnership{}};
 }
 
-/// A relative directory is told as an absolute one: services start in other places than shells.
-Result<std::unique_ptr<blob::Backend>> open_storage(blob::DiskOptions options) {
-  std::error_code unknown;
-  const auto absolute = std::filesystem::absolute(options.root, unknown).lexically_normal();
-  const std::string name = unknown ? options.root : absolute.string();
-  auto backend = blob::make_disk_backend(posix_file_system(), std::move(options));
-  if (!backend) {
-    return std::unexpected(
-        std::move(backend).error().prefixed("cannot use the storage directory " + name));
-  }
-  return backend;
-}
-
 /// For whoever reads the last line of the log of a server that does not start.
 std::string start_hint(ops::Log& log) {
   constexpr std::uint64_t kFew = 64;
@@ -260,20 +206,15 @@ std::string start_hint(ops::Log& log) {
 
 Result<void> run(const config::Settings& settings, Start start, Notifier& notifier, ops::Log& log) {
   ops::Metrics metrics;
-  blob::DiskOptions disk = disk_options(settings);
-  if (start.inheritance) {
-    disk.inherited_lock = std::move(start.inheritance->lock);
-  }
-  TRY_ASSIGN(const auto backend, open_storage(std::move(disk)));
-  TRY(sweep_uploads(*backend, start.inheritance ? Others::before_us : Others::none, log));
-  TRY_ASSIGN(locks::LockFile key_lock_file,
-             locks::LockFile::open(settings.storage_dir + '/' + std::string(blob::kKeyLockFile)));
-  locks::KeyLocks key_locks(&key_lock_file);
-  const auto store = store::make_content_store(
-      *backend, system_clock(), log, metrics, store_options(settings, key_locks));
-  store::Readiness readiness(*backend, system_clock(), log);
+  TRY_ASSIGN(const auto storage,
+             Storage::open(settings,
+                           {.clock = system_clock(), .log = log, .metrics = metrics},
+                           start.inheritance ? std::move(start.inheritance->lock) : UniqueFd()));
+  TRY(sweep_uploads(storage->backend(), start.inheritance ? Others::before_us : Others::none, log));
+  storage->start_jobs();
+  store::Readiness readiness(storage->backend(), system_clock(), log);
   http::Router router;
-  protocols::mount_polykit(router, *store, log, metrics, polykit_options(settings));
+  protocols::mount_polykit(router, storage->polykit(), log, metrics, polykit_options(settings));
   if (settings.metrics_bind.empty()) {
     protocols::mount_metrics(router, metrics);
   }
@@ -296,7 +237,7 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
   TRY_ASSIGN(auto metrics_at, metrics_options(settings));
   MetricsListener metrics_listener(std::move(metrics_at), metrics, access_log, log);
   Lifecycle lifecycle({.server = *server,
-                       .backend = *backend,
+                       .backend = storage->backend(),
                        .readiness = readiness,
                        .signals = start.signals,
                        .notifier = notifier,

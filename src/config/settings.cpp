@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -15,6 +16,8 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 namespace pkc::config {
 namespace {
@@ -125,6 +128,48 @@ constexpr Field socket_mode_field() {
   return field;
 }
 
+/// The name of a space and its size: "polykit=10GiB".
+Result<std::pair<std::string, ByteCount>> parse_space_size(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  const std::string_view name = text.substr(0, equals);
+  const bool named = name.size() >= 3 && std::ranges::all_of(name, [](char c) {
+                       return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+                     });
+  if (equals == std::string_view::npos || !named) {
+    return fail(Errc::invalid_argument, "is not the name of a space, =, and a size");
+  }
+  const auto size = parse_byte_count(text.substr(equals + 1));
+  if (!size || *size == 0) {
+    return fail(Errc::invalid_argument, "has no size above 0 behind its =");
+  }
+  return std::pair(std::string(name), *size);
+}
+
+Result<void> check_space_size(std::string_view text) {
+  TRY(parse_space_size(text));
+  return {};
+}
+
+constexpr Field space_sizes_field() {
+  Field field = list<&Settings::trusted_proxies>("LIST", check_space_size);
+  field.set = [](Settings& settings, const Value& value) {
+    settings.space_max_size.clear();
+    for (const std::string& text : std::get<std::vector<std::string>>(value)) {
+      if (auto parsed = parse_space_size(text)) {
+        settings.space_max_size.insert_or_assign(std::move(parsed->first), parsed->second);
+      }
+    }
+  };
+  field.get = [](const Settings& settings) {
+    std::vector<std::string> texts;
+    for (const auto& [space, size] : settings.space_max_size) {
+      texts.push_back(space + '=' + format_byte_count(size));
+    }
+    return Value(texts);
+  };
+  return field;
+}
+
 constexpr Field bind_field() {
   Field field = text<&Settings::bind>("ADDRESS");
   field.check = check_bind;
@@ -186,6 +231,41 @@ constexpr std::array kRows = {
         .initial = "512",
         .help = "How many files of artifacts up to 256 KiB are kept open between reads. Each takes "
                 "a descriptor."},
+
+    Row{.name = "cache-max-size",
+        .section = "Eviction",
+        .field = size<&Settings::cache_max_size>({}),
+        .initial = "0",
+        .help = "The most that artifacts and uploads together may take of the disk, in blocks of 4 "
+                "KiB. The least recently used artifacts go to make room. 0 means no limit."},
+    Row{.name = "space-max-size",
+        .section = "Eviction",
+        .field = space_sizes_field(),
+        .initial = "",
+        .help = "The same for single spaces, separated by commas: polykit=10GiB. A space is what "
+                "one protocol stores."},
+    Row{.name = "min-free-space",
+        .section = "Eviction",
+        .field = size<&Settings::min_free_space>({}),
+        .initial = "0",
+        .help = "How much of the disk is to stay free, whoever fills it; artifacts go for that, "
+                "too. 0 means that nothing is."},
+    Row{.name = "max-age",
+        .section = "Eviction",
+        .field = duration<&Settings::max_age>(0ms, 24h * 36'500),
+        .initial = "0s",
+        .help = "An artifact that nobody has used for this long goes. 0 means that none does."},
+    Row{.name = "evict-above",
+        .section = "Eviction",
+        .field = number<&Settings::evict_above>("PERCENT", {.min = 1, .max = 100}),
+        .initial = "95",
+        .help = "How much of a limit on size may be taken before artifacts go in the background, "
+                "so that uploads need not wait for that."},
+    Row{.name = "evict-to",
+        .section = "Eviction",
+        .field = number<&Settings::evict_to>("PERCENT", {.min = 1, .max = 100}),
+        .initial = "90",
+        .help = "How much of it is still taken when that ends."},
 
     Row{.name = "bind",
         .section = "Network",
@@ -366,7 +446,8 @@ constexpr std::array kRows = {
                 "SIGHUP makes the server open it again, for logrotate."},
 };
 
-constexpr std::array kOrders = {Order{.low = "workers-min", .high = "workers-max"}};
+constexpr std::array kOrders = {Order{.low = "workers-min", .high = "workers-max"},
+                                Order{.low = "evict-to", .high = "evict-above"}};
 
 constexpr std::array kNeeds = {Need{.name = "tls-cert", .needs = "tls-key"},
                                Need{.name = "tls-key", .needs = "tls-cert"},

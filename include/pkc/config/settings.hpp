@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -62,6 +64,13 @@ struct Settings {
   ByteCount verify_ahead_max = 0;
   std::size_t entry_cache_max = 0;
   std::size_t open_files_max = 0;
+
+  ByteCount cache_max_size = 0;                                 ///< 0: no limit
+  std::map<std::string, ByteCount, std::less<>> space_max_size; ///< of those that have one
+  ByteCount min_free_space = 0;
+  std::chrono::milliseconds max_age{}; ///< 0: any
+  unsigned evict_above = 0;            ///< percent
+  unsigned evict_to = 0;               ///< percent
 
   std::string bind;
   std::uint16_t port = 0;   ///< 0: the kernel chooses

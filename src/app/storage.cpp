@@ -1,0 +1,201 @@
+#include "storage.hpp"
+
+#include "handover.hpp"
+
+#include "pkc/base/file_system.hpp"
+#include "pkc/blob/disk.hpp"
+#include "pkc/index/memory_index.hpp"
+#include "pkc/index/sql_index.hpp"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace pkc::app {
+
+namespace {
+
+constexpr std::chrono::seconds kStepInterval{1};
+
+blob::DiskOptions disk_options(const config::Settings& settings, UniqueFd inherited_lock) {
+  const auto durability = [&] {
+    switch (settings.durability) {
+      case config::Durability::none:
+        return blob::Durability::none;
+      case config::Durability::file:
+        return blob::Durability::file;
+      case config::Durability::full:
+        return blob::Durability::full;
+    }
+    std::unreachable();
+  };
+  return {.root = settings.storage_dir,
+          .durability = durability(),
+          .process = ::getpid(),
+          .inherited_lock = std::move(inherited_lock)};
+}
+
+store::StoreOptions store_options(const config::Settings& settings,
+                                  locks::KeyLocks& key_locks,
+                                  store::Catalog& catalog) {
+  const auto verify_reads = [&] {
+    switch (settings.verify_reads) {
+      case config::VerifyReads::first:
+        return store::VerifyReads::first;
+      case config::VerifyReads::always:
+        return store::VerifyReads::always;
+      case config::VerifyReads::never:
+        return store::VerifyReads::never;
+    }
+    std::unreachable();
+  };
+  return {.verify_reads = verify_reads(),
+          .verify_ahead_max = settings.verify_ahead_max,
+          .entry_cache_max = settings.entry_cache_max,
+          .open_files_max = settings.open_files_max,
+          .key_locks = &key_locks,
+          .catalog = &catalog};
+}
+
+/// A relative directory is told as an absolute one: services start in other places than shells.
+Result<std::unique_ptr<blob::Backend>> open_backend(blob::DiskOptions options) {
+  std::error_code unknown;
+  const auto absolute = std::filesystem::absolute(options.root, unknown).lexically_normal();
+  const std::string name = unknown ? options.root : absolute.string();
+  auto backend = blob::make_disk_backend(posix_file_system(), std::move(options));
+  if (!backend) {
+    return std::unexpected(
+        std::move(backend).error().prefixed("cannot use the storage directory " + name));
+  }
+  return backend;
+}
+
+store::RoomLimits room_limits(const config::Settings& settings) {
+  return {.size_max = settings.cache_max_size,
+          .space_size_max = settings.space_max_size,
+          .disk_free_min = settings.min_free_space,
+          .evict_above = settings.evict_above,
+          .evict_to = settings.evict_to,
+          .patience = store::RoomLimits{}.patience};
+}
+
+std::unique_ptr<index::Index> open_index(const config::Settings& settings,
+                                         const StorageParts& parts) {
+  auto index = index::make_sql_index(
+      parts.clock,
+      parts.log,
+      parts.metrics,
+      {.path = settings.storage_dir + "/index.db",
+       .process = ::getpid(),
+       .alive =
+           [](std::int64_t process) { return process != ::getpid() && process_lives(process); },
+       .flush_interval = index::SqlIndexOptions{}.flush_interval,
+       .query_timeout = index::SqlIndexOptions{}.query_timeout,
+       .pending_max = index::SqlIndexOptions{}.pending_max});
+  if (index) {
+    return *std::move(index);
+  }
+  parts.log.error("the index is kept in memory only: access times and pins end with the process",
+                  {{"reason", index.error().message}});
+  return index::make_memory_index(parts.clock);
+}
+
+/// Waits, but not when told to stop.
+void rest(const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, stop, kStepInterval, [] { return false; });
+}
+
+} // namespace
+
+Storage::Storage(const config::Settings& settings,
+                 StorageParts parts,
+                 std::unique_ptr<blob::Backend> backend,
+                 locks::LockFile key_lock_file)
+    : parts_(parts),
+      backend_(std::move(backend)),
+      key_lock_file_(std::move(key_lock_file)),
+      key_locks_(&key_lock_file_),
+      index_(open_index(settings, parts)),
+      room_(room_limits(settings)),
+      polykit_catalog_({.backend = *backend_,
+                        .key_locks = key_locks_,
+                        .index = *index_,
+                        .room = room_,
+                        .log = parts.log},
+                       std::string(kPolykitSpace)),
+      polykit_(store::make_content_store(*backend_,
+                                         parts.clock,
+                                         parts.log,
+                                         parts.metrics,
+                                         store_options(settings, key_locks_, polykit_catalog_))),
+      evictor_({.backend = *backend_,
+                .index = *index_,
+                .room = room_,
+                .clock = parts.clock,
+                .log = parts.log,
+                .metrics = parts.metrics},
+               {.unused_max = std::chrono::floor<std::chrono::seconds>(settings.max_age),
+                .tick = store::EvictorOptions{}.tick,
+                .batch = store::EvictorOptions{}.batch}) {
+  evictor_.add_space(std::string(kPolykitSpace), *polykit_);
+}
+
+Result<std::unique_ptr<Storage>> Storage::open(const config::Settings& settings,
+                                               StorageParts parts,
+                                               UniqueFd inherited_lock) {
+  TRY_ASSIGN(auto backend, open_backend(disk_options(settings, std::move(inherited_lock))));
+  TRY_ASSIGN(locks::LockFile key_lock_file,
+             locks::LockFile::open(settings.storage_dir + '/' + std::string(blob::kKeyLockFile)));
+  return std::unique_ptr<Storage>(
+      new Storage(settings, parts, std::move(backend), std::move(key_lock_file)));
+}
+
+void Storage::start_jobs() {
+  // Here, so that in the usual case what was stored before counts before the first upload.
+  const bool begun = polykit_catalog_.begin().has_value();
+  jobs_.start("index", [this, begun](const std::stop_token& stop) {
+    bool counts = begun;
+    while (!counts && !stop.stop_requested()) { // somebody else has locked the database
+      counts = polykit_catalog_.begin().has_value();
+      rest(stop);
+    }
+    keep_in_step(stop);
+  });
+  jobs_.start("eviction", [this](const std::stop_token& stop) { evictor_.run(stop); });
+}
+
+void Storage::keep_in_step(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    const index::State seen = index_->state();
+    if (seen.available && !seen.complete) {
+      compare(seen, stop);
+    }
+    rest(stop);
+  }
+}
+
+void Storage::compare(const index::State& seen, const std::stop_token& stop) {
+  store::CompareProgress progress;
+  const auto whole = polykit_catalog_.compare(
+      seen.since, stop, [&](const store::CompareProgress& now) { progress = now; });
+  const auto marked = whole && *whole ? index_->mark_complete(seen) : Result<bool>(false);
+  if (!whole || !marked) {
+    parts_.log.warn("the index could not be compared with the files; trying again",
+                    {{"reason", whole ? marked.error().message : whole.error().message}});
+  } else if (*whole && (progress.added > 0 || progress.removed > 0)) {
+    parts_.log.info(
+        "the index has been brought in step with the files",
+        {{"objects", progress.objects}, {"added", progress.added}, {"removed", progress.removed}});
+  }
+}
+
+} // namespace pkc::app

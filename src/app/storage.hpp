@@ -1,0 +1,76 @@
+// Storage: everything below the protocols, put together from the settings.
+#pragma once
+
+#include "jobs.hpp"
+
+#include "pkc/base/clock.hpp"
+#include "pkc/base/result.hpp"
+#include "pkc/base/unique_handle.hpp"
+#include "pkc/blob/backend.hpp"
+#include "pkc/config/settings.hpp"
+#include "pkc/index/index.hpp"
+#include "pkc/locks/key_locks.hpp"
+#include "pkc/locks/lock_file.hpp"
+#include "pkc/ops/log.hpp"
+#include "pkc/ops/metrics.hpp"
+#include "pkc/store/catalog.hpp"
+#include "pkc/store/content_store.hpp"
+#include "pkc/store/evictor.hpp"
+#include "pkc/store/room.hpp"
+
+#include <memory>
+#include <stop_token>
+#include <string_view>
+
+namespace pkc::app {
+
+/// The space of the Polykit protocol, which lies at the root of the storage directory.
+inline constexpr std::string_view kPolykitSpace = "polykit";
+
+/// What the storage reports to; all of it outlives it.
+struct StorageParts {
+  const Clock& clock;
+  ops::Log& log;
+  ops::Metrics& metrics;
+};
+
+/// The directory, its index, and the stores on them. Thread-safe. Destruction stops the jobs and
+/// marks the clean end of the index.
+class Storage {
+ public:
+  /// Takes the directory, or joins a predecessor that uses it still (`inherited_lock`). An index
+  /// that cannot be used is no obstacle: one in memory takes its place, with an error in the log.
+  /// Errors: unavailable when another process uses the directory; io, no_space.
+  static Result<std::unique_ptr<Storage>> open(const config::Settings& settings,
+                                               StorageParts parts,
+                                               UniqueFd inherited_lock);
+
+  [[nodiscard]] blob::Backend& backend() { return *backend_; }
+  [[nodiscard]] index::Index& index() { return *index_; }
+  [[nodiscard]] store::Room& room() { return room_; }
+  [[nodiscard]] store::ContentStore& polykit() { return *polykit_; }
+
+  /// Eviction, and bringing the index in step with the files. Once, before serving.
+  void start_jobs();
+
+ private:
+  Storage(const config::Settings& settings,
+          StorageParts parts,
+          std::unique_ptr<blob::Backend> backend,
+          locks::LockFile key_lock_file);
+  void keep_in_step(const std::stop_token& stop);
+  void compare(const index::State& seen, const std::stop_token& stop);
+
+  StorageParts parts_;
+  std::unique_ptr<blob::Backend> backend_;
+  locks::LockFile key_lock_file_;
+  locks::KeyLocks key_locks_;
+  std::unique_ptr<index::Index> index_;
+  store::Room room_;
+  store::Catalog polykit_catalog_;
+  std::unique_ptr<store::ContentStore> polykit_;
+  store::Evictor evictor_;
+  Jobs jobs_; // uses everything above
+};
+
+} // namespace pkc::app
