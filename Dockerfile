@@ -6,7 +6,7 @@
 ARG DEBIAN=debian:12-slim
 
 FROM ${DEBIAN} AS build
-ENV DEBIAN_FRONTEND=noninteractive
+ARG DEBIAN_FRONTEND=noninteractive
 # As in ./dev.
 RUN apt-get update \
   && apt-get install --yes --no-install-recommends \
@@ -31,6 +31,7 @@ RUN SOURCE_DATE_EPOCH=0 packaging/scripts/package build /package \
   && tar --extract --file="$(echo /package/*.tar.gz)" --directory=/image --strip-components=1
 
 FROM ${DEBIAN}
+ARG DEBIAN_FRONTEND=noninteractive
 # ca-certificates is for connections to others; the server itself needs glibc only. Group 0 may write as well: it is
 # the group of whoever is named by --user 12345.
 RUN apt-get update \
