@@ -10,8 +10,8 @@ ARG DEBIAN_FRONTEND=noninteractive
 # As in ./dev.
 RUN apt-get update \
   && apt-get install --yes --no-install-recommends \
-    ca-certificates cmake doctest-dev dpkg-dev g++ git libcli11-dev libspdlog-dev libssl-dev libtomlplusplus-dev \
-    libyaml-cpp-dev libzstd-dev ninja-build nlohmann-json3-dev pkg-config xz-utils \
+    ca-certificates cmake doctest-dev dpkg-dev g++ git libboost-dev libcli11-dev libsoci-dev libspdlog-dev libsqlite3-dev \
+    libssl-dev libtomlplusplus-dev libyaml-cpp-dev libzstd-dev ninja-build nlohmann-json3-dev pkg-config xz-utils \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # Before everything else, so that a change of the sources does not fetch it again.
