@@ -6,12 +6,12 @@
 ARG DEBIAN=debian:12-slim
 
 FROM ${DEBIAN} AS build
-ARG DEBIAN_FRONTEND=noninteractive
+ENV DEBIAN_FRONTEND=noninteractive
 # As in ./dev.
 RUN apt-get update \
   && apt-get install --yes --no-install-recommends \
-    ca-certificates cmake doctest-dev dpkg-dev g++ git libboost-dev libcli11-dev libsoci-dev libspdlog-dev libsqlite3-dev \
-    libssl-dev libtomlplusplus-dev libyaml-cpp-dev libzstd-dev ninja-build nlohmann-json3-dev pkg-config xz-utils \
+    ca-certificates cmake doctest-dev dpkg-dev file g++ git libboost-dev libcli11-dev libsoci-dev libspdlog-dev \
+    libsqlite3-dev libssl-dev libtomlplusplus-dev libyaml-cpp-dev libzstd-dev ninja-build nlohmann-json3-dev pkg-config xz-utils \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # Before everything else, so that a change of the sources does not fetch it again.
@@ -31,7 +31,6 @@ RUN SOURCE_DATE_EPOCH=0 packaging/scripts/package build /package \
   && tar --extract --file="$(echo /package/*.tar.gz)" --directory=/image --strip-components=1
 
 FROM ${DEBIAN}
-ARG DEBIAN_FRONTEND=noninteractive
 # ca-certificates is for connections to others; the server itself needs glibc only. Group 0 may write as well: it is
 # the group of whoever is named by --user 12345.
 RUN apt-get update \

@@ -11,8 +11,9 @@ usage: install.sh [--prefix DIR] [--destdir DIR] [--uninstall]
   --destdir DIR   put everything below DIR instead of /, for building packages and images
   --uninstall     take away what was installed; artifacts, changed settings and the user polykit stay
 
-As root: the program, its manual page, systemd units, the user polykit, /var/cache/polykit and
-/etc/polykit-cache/polykit-cache.yaml. As anybody else: the program and its manual page only.
+As root: the program, its manual pages, completions for bash, zsh and fish, systemd units, the user
+polykit, /var/cache/polykit and /etc/polykit-cache/polykit-cache.yaml. As anybody else: the program,
+manual pages and completions only.
 TEXT
 }
 
@@ -61,6 +62,12 @@ esac
 here=$(cd "$(dirname "$0")" && pwd)
 etc=/etc/polykit-cache
 data=/var/cache/polykit
+page1=share/man/man1/polykit-cache.1
+page5=share/man/man5/polykit-cache.yaml.5
+# Where each shell looks below /usr, /usr/local and, but for zsh, ~/.local.
+bash=share/bash-completion/completions/polykit-cache
+zsh=share/zsh/site-functions/_polykit-cache
+fish=share/fish/vendor_completions.d/polykit-cache.fish
 # systemd looks below these two prefixes; everything else must go to /etc.
 case $prefix in
   /usr | /usr/local) units=$prefix/lib ;;
@@ -130,7 +137,11 @@ install_all() {
   # A name in the list and no file, or a file that was changed on the way, stops us before anything is touched.
   (cd "$here" && sha256sum -c SHA256SUMS >/dev/null) || die "this folder is not what was published; unpack it again"
   put 755 "$prefix/bin/polykit-cache" <"$here/polykit-cache"
-  put 644 "$prefix/share/man/man1/polykit-cache.1" <"$here/polykit-cache.1"
+  put 644 "$prefix/$page1" <"$here/polykit-cache.1"
+  put 644 "$prefix/$page5" <"$here/polykit-cache.yaml.5"
+  put 644 "$prefix/$bash" <"$here/completions/polykit-cache.bash"
+  put 644 "$prefix/$zsh" <"$here/completions/polykit-cache.zsh"
+  put 644 "$prefix/$fish" <"$here/completions/polykit-cache.fish"
   put 644 "$prefix/share/doc/polykit-cache/README.md" <"$here/README.md"
   put 644 "$prefix/share/doc/polykit-cache/polykit-cache.yaml" <"$here/polykit-cache.yaml"
   for file in "$here"/licenses/* "$here"/licenses/common-licenses/*; do
@@ -170,7 +181,9 @@ uninstall_all() {
   if [ "$whole" = yes ]; then
     uninstall_service
   fi
-  rm -f "$destdir$prefix/bin/polykit-cache" "$destdir$prefix/share/man/man1/polykit-cache.1"
+  for file in bin/polykit-cache "$page1" "$page5" "$bash" "$zsh" "$fish"; do
+    rm -f "$destdir$prefix/$file"
+  done
   rm -rf "$destdir$prefix/share/doc/polykit-cache"
   echo "taken away; what stays, if it was there: $destdir$data, $destdir$etc, the user polykit"
 }

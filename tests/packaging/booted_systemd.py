@@ -13,6 +13,7 @@ import select
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
@@ -57,11 +58,14 @@ exec /lib/systemd/systemd --system --unit=sysinit.target --show-status=0
 """
 
 
-def why_not() -> str | None:
-    """The reason why systemd cannot be started here, or nothing."""
+def why_not(*, own: bool = True) -> str | None:
+    """The reason why systemd cannot be started here, or nothing. `own`: this machine's."""
     if reason := name_spaces.why_not(root=True):
         return reason
-    for program in (str(SYSTEMD), "systemctl", "systemd-sysusers", "systemd-tmpfiles", "nsenter"):
+    programs = ["nsenter", "pivot_root"]
+    if own:
+        programs += [str(SYSTEMD), "systemctl", "systemd-sysusers", "systemd-tmpfiles"]
+    for program in programs:
         if shutil.which(program) is None:
             return f"{program} is not installed"
     command = ["unshare", "--mount", "--", "mount", "-t", "cgroup2", "none", "/sys/fs/cgroup"]
@@ -69,20 +73,24 @@ def why_not() -> str | None:
     return None if tried.returncode == 0 else f"no control groups: {tried.stderr.strip()}"
 
 
-class Booted:
-    """One booted systemd. It shares the network of the test, which is in a name space already."""
+class Machine:
+    """One booted systemd. It shares the network of the test, which is in a name space already.
 
-    def __init__(self, directory: Path, binary: Path) -> None:
+    `boot` is a command that ends as systemd, in name spaces that are made for it; `target` is what
+    await_boot() waits for.
+    """
+
+    def __init__(self, directory: Path, boot: Sequence[str], target: str = "sysinit.target") -> None:
         groups = directory / "groups"
         groups.mkdir()
         subprocess.run(["mount", "-t", "cgroup2", "none", str(groups)], check=True)  # noqa: S603
         self._groups, self._group = groups, groups / f"pkc-test-{os.getpid()}-{id(self)}"
         self._group.mkdir()
+        self._target = target
         self._init = 0  # its process id, when it has one
         join = f'echo $$ >"{self._group}/cgroup.procs"; exec "$@"'
         alone = ["unshare", "--cgroup", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"]
         alone += ["--uts", "--ipc", "--"]
-        boot = ["sh", "-c", BOOT, "boot", str(directory), str(binary), str(UNITS)]
         self._outer = harness.Process(
             ["sh", "-c", join, "join", *alone, *boot], directory / "boot.log", os.environ
         )
@@ -96,9 +104,9 @@ class Booted:
             return False
         self._init = int(children.split()[0])
         name = Path(f"/proc/{self._init}/comm").read_text().strip()
-        return name == "systemd" and self.run("systemctl", "is-active", "sysinit.target")[0] == 0
+        return name == "systemd" and self.run("systemctl", "is-active", self._target)[0] == 0
 
-    def run(self, *command: str) -> tuple[int, str]:
+    def run(self, *command: str, timeout: float = harness.IO_TIMEOUT) -> tuple[int, str]:
         """Runs a command beside it; status and output."""
         inside = ["nsenter", f"--target={self._init}", "--mount", "--pid", "--cgroup", "--"]
         done = subprocess.run(  # noqa: S603
@@ -106,7 +114,7 @@ class Booted:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=harness.IO_TIMEOUT,
+            timeout=timeout,
             check=False,
         )
         return done.returncode, done.stdout
@@ -133,3 +141,12 @@ class Booted:
         for group in [*sorted(groups, reverse=True), self._group]:
             group.rmdir()
         subprocess.run(["umount", str(self._groups)], check=True)  # noqa: S603
+
+
+class Booted(Machine):
+    """This machine's systemd with our units, as an installer leaves them."""
+
+    def __init__(self, directory: Path, binary: Path) -> None:
+        super().__init__(
+            directory, ["sh", "-c", BOOT, "boot", str(directory), str(binary), str(UNITS)]
+        )

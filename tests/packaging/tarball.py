@@ -1,7 +1,6 @@
 """The tarball of `./dev package`, used: what is in it, and its install.sh in a bare Debian.
 
-`./dev package --test` runs this; in `./dev test` it would cost a second build of everything. Environment:
-PKC_PACKAGE is the tarball, PKC_DEBIAN_ROOT a minimal Debian that is copied, not changed.
+Environment: PKC_PACKAGE is the tarball, PKC_DEBIAN_ROOT a minimal Debian of which a copy is used.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import artifact  # noqa: E402
+import debian_root  # noqa: E402
 import harness  # noqa: E402
 import name_spaces  # noqa: E402
 
@@ -79,6 +79,17 @@ class Contents(PackageTest):
         self.assertEqual([n for n in needed if not re.match(r"(libc|libm|ld-linux.*)\.so\.", n)], [])
         self.assertLessEqual(max(versions), GLIBC_MAX)
 
+    def test_its_program_is_the_one_that_all_tests_run(self) -> None:
+        tested = harness.environment_path("PKC_SERVER")
+
+        self.assertIsNotNone(tested)
+        self.assertEqual((self.folder / "polykit-cache").read_bytes(), tested.read_bytes())
+
+    def test_the_completions_are_those_of_the_program(self) -> None:
+        for shell in ("bash", "zsh", "fish"):
+            packed = (self.folder / f"completions/polykit-cache.{shell}").read_text()
+            self.assertEqual(packed, self.run_in(self.folder, "./polykit-cache", "completion", shell))
+
     def test_the_program_names_no_folder_it_was_built_in(self) -> None:
         program = (self.folder / "polykit-cache").read_bytes()
         tree = os.fsencode(Path(__file__).resolve().parents[2])
@@ -92,6 +103,14 @@ class Contents(PackageTest):
 
         self.assertGreater(len(flags), 20)
         self.assertEqual([flag for flag in flags if f".B {flag}" not in manual], [])
+
+    def test_every_setting_is_in_the_manual(self) -> None:
+        manual = (self.folder / "polykit-cache.yaml.5").read_text()
+        sample = (self.folder / "polykit-cache.yaml").read_text()
+        settings = re.findall(r"(?m)^#([a-z_]+): ", sample)
+
+        self.assertGreater(len(settings), 20)
+        self.assertEqual(re.findall(r"(?m)^\.BI ([a-z_]+): ", manual), settings)
 
     def test_the_licences_are_there(self) -> None:
         texts = {path.name for path in (self.folder / "licenses").iterdir() if path.is_file()}
@@ -121,6 +140,11 @@ class Installer(PackageTest):
 
         self.assertIn("usr/lib/systemd/system/polykit-cache.service", files)
         self.assertIn("usr/bin/polykit-cache", files)
+        self.assertIn("usr/share/bash-completion/completions/polykit-cache", files)
+        self.assertIn("usr/share/zsh/site-functions/_polykit-cache", files)
+        self.assertIn("usr/share/fish/vendor_completions.d/polykit-cache.fish", files)
+        self.assertIn("usr/share/man/man1/polykit-cache.1", files)
+        self.assertIn("usr/share/man/man5/polykit-cache.yaml.5", files)
         self.assertIn("etc/polykit-cache/polykit-cache.yaml", files)
 
     def test_the_unit_starts_what_was_installed(self) -> None:
@@ -214,10 +238,8 @@ class BareDebian(PackageTest):
         given = os.environ.get("PKC_DEBIAN_ROOT")
         if not given or name_spaces.INSIDE not in os.environ:
             self.skipTest(SKIPPED_ROOT)
-        self.root = self.directory / "root"
-        self.run_in(self.directory, "cp", "--archive", "--reflink=auto", given, str(self.root))
-        self.run_in(self.directory, "mount", "--bind", "/proc", f"{self.root}/proc")
-        self.addCleanup(self.run_in, self.directory, "umount", f"{self.root}/proc")
+        self.root = debian_root.overlay(self, given)
+        debian_root.mount(self, "-t", "proc", "proc", f"{self.root}/proc")
         shutil.copy(self.package, self.root / "opt/package.tar.gz")
         self.inside("tar", "--extract", "--file=/opt/package.tar.gz", "--directory=/opt")
         self.installer = f"/opt/{self.folder.name}/install.sh"
@@ -250,7 +272,7 @@ SKIPPED_ROOT = "no bare Debian: PKC_DEBIAN_ROOT is not set"
 
 if __name__ == "__main__":
     if "PKC_PACKAGE" not in os.environ:
-        harness.skip("no tarball: ./dev package --test makes one and runs this")
+        harness.skip("no tarball: ./dev test and ./dev package --test make one")
     if "PKC_DEBIAN_ROOT" in os.environ:
         if reason := name_spaces.why_not(root=True):
             SKIPPED_ROOT = reason
