@@ -341,6 +341,8 @@ class CacheServer(Process):
     of the command (taskset, prlimit, …); it must exec, so that the process id stays the server's.
     """
 
+    file: Path | None = None  # also of a server that somebody else started
+
     def __init__(
         self,
         *arguments: str,
