@@ -49,7 +49,7 @@ std::vector<Step> steps_after(std::string_view begun, const std::vector<Command>
   for (const Command& command : commands) {
     std::string_view rest = command.syntax.command;
     if (!begun.empty()) {
-      if (!rest.starts_with(begun) || rest.substr(begun.size()).find(' ') != 0) {
+      if (!rest.starts_with(begun) || !rest.substr(begun.size()).starts_with(' ')) {
         continue;
       }
       rest.remove_prefix(begun.size() + 1);

@@ -88,9 +88,8 @@ constexpr std::string_view kEnd =
 std::string roff(std::string_view text) {
   std::string result;
   bool bold = false;
-  for (std::size_t at = 0; at < text.size(); ++at) {
+  for (const char letter : text) {
     const bool starts_line = result.empty() || result.back() == '\n';
-    const char letter = text[at];
     if (letter == '`') {
       bold = !bold;
       result += bold ? "\\fB" : "\\fR";
