@@ -71,7 +71,8 @@ class ProcessGauges {
         resident_(metrics.gauge("process_resident_memory_bytes", "Resident memory, in bytes.")),
         virtual_(metrics.gauge("process_virtual_memory_bytes", "Virtual memory, in bytes.")),
         open_(metrics.gauge("process_open_fds", "Open file descriptors.")),
-        open_max_(metrics.gauge("process_max_fds", "The most of them that may be open.")) {}
+        open_max_(metrics.gauge("process_max_fds", "The most file descriptors that may be open.")) {
+  }
 
   void update() {
     const Memory memory = read_memory();

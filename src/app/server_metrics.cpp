@@ -103,11 +103,14 @@ class DiskGauges {
         clock_(clock),
         size_(metrics.gauge("polykit_cache_disk_size_bytes",
                             "Size of the file system that the artifacts are on.")),
-        free_(metrics.gauge("polykit_cache_disk_free_bytes", "What of it may still be used.")),
+        free_(metrics.gauge("polykit_cache_disk_free_bytes",
+                            "Free space of the file system that the artifacts are on.")),
         files_(metrics.gauge("polykit_cache_disk_inodes",
-                             "Files that it has room for; 0 when it has no such limit.")),
-        files_free_(metrics.gauge("polykit_cache_disk_free_inodes",
-                                  "How many of them may still be made.")) {}
+                             "Files that the file system of the artifacts has room for; 0 when it "
+                             "has no such limit.")),
+        files_free_(
+            metrics.gauge("polykit_cache_disk_free_inodes",
+                          "Files that may still be made on the file system of the artifacts.")) {}
 
   void update() {
     constexpr std::chrono::seconds kInterval{5};

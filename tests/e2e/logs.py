@@ -198,7 +198,8 @@ class LogTest(harness.ServerTest):
         self.assertEqual(server.stop(), 0)
 
         files = [access, *(self.directory / f"access.log.{rotation}" for rotation in range(rotations))]
-        logged = [line.rpartition("request_id=")[2] for file in files for line in file.read_text().splitlines()]
+        lines = [line for file in files for line in file.read_text().splitlines()]
+        logged = [line.rpartition("request_id=")[2] for line in lines]
         expected = [name for names in sent for name in names]
         self.assertTrue(all(sent), "each client was answered")
         self.assertEqual(sorted(logged), sorted(expected))
