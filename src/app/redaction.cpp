@@ -44,7 +44,8 @@ void append_query(std::string& out, std::string_view query) {
 } // namespace
 
 std::string_view redacted(std::string_view target, std::string& room) {
-  if (target.find_first_of("?@") == std::string_view::npos) {
+  // Twice a memchr(): find_first_of() would be one for each byte, for every request.
+  if (!target.contains('?') && !target.contains('@')) {
     return target;
   }
   const std::size_t question = target.find('?');

@@ -302,6 +302,21 @@ class MetricsBind(HandoverTest):
         lineage.await_end(successor)
         self.assertFalse(path.exists())
 
+    def test_a_successor_that_cannot_serve_them_serves_the_cache(self) -> None:
+        taken = self.directory / "taken.sock"
+        settings = self.directory / "settings.yaml"
+        settings.write_text("metrics_bind: unix:" + str(self.directory / "metrics.sock"))
+        server, lineage = self.start_lineage("--config", str(settings))
+        self.await_log(lineage, "metrics are served")
+        taken.write_text("no socket")
+        settings.write_text(f"metrics_bind: unix:{taken}")
+
+        lineage.hand_over()
+
+        self.await_log(lineage, "ERROR metrics are not served reason=")
+        lineage.await_end(lineage.server.pid)
+        self.assertEqual(server.request("GET", "/health").status, 200)
+
 
 if __name__ == "__main__":
     harness.main()
