@@ -20,7 +20,8 @@ std::size_t shard_of_this_thread(std::size_t bits) {
 } // namespace
 
 Histogram::Histogram(Scale scale) : scale_(scale) {
-  PKC_ASSERT(scale.bounds.size() <= kBoundsMax && scale.ticks_per_unit > 0);
+  PKC_ASSERT(scale.bounds.size() <= kBoundsMax);
+  PKC_ASSERT(scale.ticks_per_unit > 0);
   PKC_ASSERT(std::ranges::adjacent_find(scale.bounds, std::ranges::greater_equal{}) ==
              scale.bounds.end());
 }
