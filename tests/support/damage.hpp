@@ -9,6 +9,7 @@
 #include "pkc/store/fsck.hpp"
 #include "pkc/store/key.hpp"
 
+#include <functional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -33,11 +34,15 @@ std::span<const Damage> damages();
 /// Remembers what it hears.
 class FsckNotes final : public store::FsckObserver {
  public:
-  void found(const store::Finding& finding) override { findings.push_back(finding); }
+  void found(const store::Finding& finding) override {
+    findings.push_back(finding);
+    on_found();
+  }
   void progress(const store::FsckProgress& progress) override { last = progress; }
 
   std::vector<store::Finding> findings;
   store::FsckProgress last;
+  std::function<void()> on_found = [] {};
 };
 
 /// Checks the directory `root`; what was found is in `notes`. Errors as check_store().
