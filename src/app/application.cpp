@@ -9,12 +9,14 @@
 #include "notifier.hpp"
 #include "program.hpp"
 #include "request_metrics.hpp"
+#include "scrub_job.hpp"
 #include "server_metrics.hpp"
 #include "signals.hpp"
 #include "storage.hpp"
 
 #include "pkc/base/clock.hpp"
 #include "pkc/base/file_system.hpp"
+#include "pkc/blob/disk.hpp"
 #include "pkc/http/server.hpp"
 #include "pkc/ops/log.hpp"
 #include "pkc/ops/metrics.hpp"
@@ -22,12 +24,14 @@
 #include "pkc/protocols/polykit.hpp"
 #include "pkc/store/content_store.hpp"
 #include "pkc/store/readiness.hpp"
+#include "pkc/store/scrub.hpp"
 #include "pkc/version.hpp"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
@@ -35,6 +39,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace pkc::app {
 
@@ -204,6 +209,23 @@ std::string start_hint(ops::Log& log) {
   return few + "`polykit-cache doctor`, with the same settings and as the same user, tells more";
 }
 
+/// Null when it is turned off.
+std::unique_ptr<ScrubJob> make_scrub(const config::Settings& settings,
+                                     const store::ScrubTarget& target) {
+  if (settings.scrub_interval.count() == 0) {
+    return nullptr;
+  }
+  const std::string& root = settings.storage_dir;
+  return std::make_unique<ScrubJob>(
+      target,
+      store::ScrubOptions{.state_file = root + '/' + std::string(blob::kScrubFile),
+                          .temp_stem = root + "/tmp/" + std::to_string(::getpid()) + "-scrub",
+                          .interval = settings.scrub_interval},
+      ScrubRate{.bytes = settings.scrub_rate,
+                .start_delay = std::min<std::chrono::milliseconds>(settings.scrub_interval / 10,
+                                                                   std::chrono::minutes(1))});
+}
+
 Result<void> run(const config::Settings& settings, Start start, Notifier& notifier, ops::Log& log) {
   ops::Metrics metrics;
   TRY_ASSIGN(const auto storage,
@@ -236,6 +258,17 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
       add_process_metrics(metrics, {.version = kVersion, .commit = kCommit}, system_clock())};
   TRY_ASSIGN(auto metrics_at, metrics_options(settings));
   MetricsListener metrics_listener(std::move(metrics_at), metrics, access_log, log);
+  const auto scrub = make_scrub(settings,
+                                {.file_system = posix_file_system(),
+                                 .backend = storage->backend(),
+                                 .store = storage->polykit(),
+                                 .clock = system_clock(),
+                                 .log = log,
+                                 .metrics = metrics});
+  std::vector<Job*> jobs;
+  if (scrub) {
+    jobs.push_back(scrub.get());
+  }
   Lifecycle lifecycle({.server = *server,
                        .backend = storage->backend(),
                        .readiness = readiness,
@@ -245,7 +278,8 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
                        .metrics = metrics_listener,
                        .access_log = access_file.get(),
                        .clock = system_clock(),
-                       .program = start.program},
+                       .program = start.program,
+                       .jobs = jobs},
                       {.grace = settings.shutdown_grace},
                       std::move(start.inheritance));
   return lifecycle.run();

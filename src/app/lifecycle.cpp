@@ -45,6 +45,9 @@ Result<void> Lifecycle::run() {
   service_.log.flush();
   service_.notifier.ready(address);
   watch();
+  for (Job* const job : service_.jobs) {
+    job->start();
+  }
   TRY_ASSIGN(const End end, serve());
   return finish(end);
 }
@@ -196,6 +199,9 @@ void Lifecycle::forget_predecessor() {
 }
 
 Result<void> Lifecycle::finish(End end) {
+  for (Job* const job : service_.jobs) {
+    job->stop();
+  }
   if (end == End::stop) {
     // Not after a hand-over: the service goes on.
     service_.notifier.stopping();

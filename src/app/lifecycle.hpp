@@ -2,6 +2,7 @@
 #pragma once
 
 #include "handover.hpp"
+#include "job.hpp"
 #include "metrics_listener.hpp"
 #include "notifier.hpp"
 #include "program.hpp"
@@ -19,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <thread>
 
 namespace pkc::app {
@@ -35,6 +37,8 @@ struct Service {
   ops::FileLog* access_log; ///< to be opened again on SIGHUP; null: none
   const Clock& clock;
   const Result<Program>& program; ///< an error says why there can be no successor
+  /// Run from when we accept until somebody else does, or we stop.
+  std::span<Job* const> jobs = {};
 };
 
 struct LifecycleOptions {

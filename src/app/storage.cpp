@@ -38,6 +38,7 @@ blob::DiskOptions disk_options(const config::Settings& settings, UniqueFd inheri
   return {.root = settings.storage_dir,
           .durability = durability(),
           .process = ::getpid(),
+          .quarantine_size_max = settings.quarantine_max_size,
           .inherited_lock = std::move(inherited_lock)};
 }
 

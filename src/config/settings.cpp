@@ -220,6 +220,25 @@ constexpr std::array kRows = {
         .initial = "4MiB",
         .help = "Artifacts up to this size are checked before the answer begins, so that a bad one "
                 "is a plain miss; larger ones are checked while they are sent."},
+    Row{.name = "quarantine-max-size",
+        .section = "Storage",
+        .field = size<&Settings::quarantine_max_size>({}),
+        .initial = "1GiB",
+        .help = "How much of the disk bad artifacts may take in quarantine, and no more than 1000 "
+                "of them: the oldest are deleted for the newest. 0 keeps none."},
+    Row{.name = "scrub-interval",
+        .section = "Storage",
+        .field = duration<&Settings::scrub_interval>(0ms, 365 * 24h),
+        .initial = "30d",
+        .help = "Every artifact is read and checked against its digest once in this time, in the "
+                "background and spread evenly, so that what the disk loses is noticed while it can "
+                "still be built again. 0 turns that off."},
+    Row{.name = "scrub-rate",
+        .section = "Storage",
+        .field = size<&Settings::scrub_rate>({.min = 64 * kKiB, .max = 1 * kTiB}),
+        .initial = "16MiB",
+        .help = "The most that this check reads in a second. When it is too little for "
+                "scrub-interval, a round takes longer."},
     Row{.name = "entry-cache-max",
         .section = "Storage",
         .field = number<&Settings::entry_cache_max>("N", {.min = 1, .max = 1'000'000'000}),

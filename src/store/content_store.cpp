@@ -41,6 +41,7 @@ class LocalContentStore final : public ContentStore {
   Result<std::unique_ptr<StoredObject>> open(const Key& key) override;
   std::unique_ptr<ByteSource> verified_body(const Key& key, const StoredObject& object) override;
   Result<bool> verify(const Key& key, StoredObject& object) override;
+  Result<Scrubbed> scrub(const Key& key, const Pace& pace) override;
   Result<std::unique_ptr<ObjectWriter>> put(const Key& key) override;
   Result<bool> remove(const Key& key) override;
 
@@ -61,6 +62,7 @@ class LocalContentStore final : public ContentStore {
   Result<std::unique_ptr<StoredObject>> read_pair(const Key& key,
                                                   std::shared_ptr<File> file,
                                                   const FileStat& identity);
+  Result<std::shared_ptr<const Sidecar>> read_facts(const Key& key, const FileStat& identity);
   Result<bool> check(const Key& key, StoredObject& object, Locked locked);
   void settle(const Key& key, const StoredObject& object, bool good, Locked locked);
   void quarantine_under_lock(const Key& key, const StoredObject& object);
@@ -197,6 +199,19 @@ std::unique_ptr<StoredObject> LocalContentStore::from_memory(Entry entry) const 
 Result<std::unique_ptr<StoredObject>> LocalContentStore::read_pair(const Key& key,
                                                                    std::shared_ptr<File> file,
                                                                    const FileStat& identity) {
+  TRY_ASSIGN(auto facts, read_facts(key, identity));
+  if (!facts) {
+    return nullptr;
+  }
+  const bool verified = options_.verify_reads == VerifyReads::never;
+  entries_.put(key.id(), Entry{facts, identity, verified});
+  return std::make_unique<StoredObject>(
+      StoredObject{std::move(facts), std::move(file), verified, identity});
+}
+
+/// The sidecar; null when it is not that of a blob of this identity.
+Result<std::shared_ptr<const Sidecar>> LocalContentStore::read_facts(const Key& key,
+                                                                     const FileStat& identity) {
   const auto text = backend_.read_sidecar(key.id(), kSidecarSizeMax);
   if (!text && text.error().code != Errc::corrupt && text.error().code != Errc::too_large) {
     return std::unexpected(text.error());
@@ -210,11 +225,31 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::read_pair(const Key& ke
     log_.debug("sidecar does not describe its blob", {{"key", key.id()}});
     return nullptr;
   }
-  const bool verified = options_.verify_reads == VerifyReads::never;
-  auto facts = std::make_shared<const Sidecar>(*std::move(sidecar));
-  entries_.put(key.id(), Entry{facts, identity, verified});
-  return std::make_unique<StoredObject>(
-      StoredObject{std::move(facts), std::move(file), verified, identity});
+  return std::make_shared<const Sidecar>(*std::move(sidecar));
+}
+
+Result<Scrubbed> LocalContentStore::scrub(const Key& key, const Pace& pace) {
+  StoredObject object;
+  {
+    TRY_ASSIGN(const auto held, locks_.acquire(key.id(), KeyLocks::Mode::shared));
+    TRY_ASSIGN(object.file, backend_.open(key.id()));
+    if (!object.file) {
+      return Scrubbed::missing;
+    }
+    object.identity = object.file->opened_stat();
+    TRY_ASSIGN(object.sidecar, read_facts(key, object.identity));
+  }
+  if (!object.sidecar) {
+    return Scrubbed::missing;
+  }
+  TRY_ASSIGN(const auto good, bytes_match_once(object, pace));
+  if (!good) {
+    return Scrubbed::stopped;
+  }
+  if (!*good) {
+    settle(key, object, false, Locked::no);
+  }
+  return *good ? Scrubbed::good : Scrubbed::bad;
 }
 
 /// Looks at the bytes of an object that is small enough to be verified before it is answered for.

@@ -16,9 +16,6 @@ namespace pkc::store {
 /// back. Errors: io.
 Result<bool> bytes_match(const StoredObject& object);
 
-/// Told how much was read; false stops the reading.
-using Pace = std::function<bool(std::size_t size)>;
-
 /// As bytes_match(), but at somebody's pace, and leaving in memory only what was there before: for
 /// those who look at everything, once. Nothing: stopped.
 Result<std::optional<bool>> bytes_match_once(const StoredObject& object, const Pace& pace);

@@ -62,6 +62,9 @@ struct Settings {
   Durability durability{};
   VerifyReads verify_reads{};
   ByteCount verify_ahead_max = 0;
+  ByteCount quarantine_max_size = 0;
+  std::chrono::milliseconds scrub_interval{}; ///< 0: no scrub
+  ByteCount scrub_rate = 0;                   ///< bytes per second
   std::size_t entry_cache_max = 0;
   std::size_t open_files_max = 0;
 

@@ -14,7 +14,9 @@
 #include "pkc/store/key.hpp"
 #include "pkc/store/sidecar.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -77,6 +79,17 @@ class ObjectWriter : public ByteSink {
   virtual Result<CommitOutcome> commit(const ObjectFacts& facts) = 0;
 };
 
+/// Told how much was read; may block, and stops the reading by false.
+using Pace = std::function<bool(std::size_t size)>;
+
+/// What scrub() found.
+enum class Scrubbed : std::uint8_t {
+  missing, ///< the key is not visible
+  good,
+  bad,     ///< it was; it is quarantined
+  stopped, ///< by the pace
+};
+
 /// The store of one write-once space. Thread-safe.
 ///
 /// An object is *visible* when its blob exists, its sidecar parses, names the key and agrees on the
@@ -102,6 +115,11 @@ class ContentStore {
   /// Verifies an object now, by reading it (for range requests). False when it was bad; it is
   /// quarantined then.
   virtual Result<bool> verify(const Key& key, StoredObject& object) = 0;
+
+  /// Reads an object from the disk and compares its digest, whatever is remembered of it, and
+  /// remembers nothing: neither the store nor the kernel's cache gives up anything for it. Errors:
+  /// io.
+  virtual Result<Scrubbed> scrub(const Key& key, const Pace& pace) = 0;
 
   /// Begins an object. Errors: io, no_space; its writes may wait for room.
   virtual Result<std::unique_ptr<ObjectWriter>> put(const Key& key) = 0;
