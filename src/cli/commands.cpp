@@ -41,6 +41,37 @@ constexpr std::string_view kDoctorDetails =
     "  1  something does\n"
     "  2  wrong flags, variables or settings file; standard error says which\n";
 
+constexpr std::array kFsckOptions = {
+    Option{.name = "repair", .value = "", .help = "heals what can be healed"},
+    Option{.name = "dry-run",
+           .value = "",
+           .help = "tells what --repair would do, and changes nothing"},
+    Option{
+        .name = "verify-content", .value = "", .help = "reads every blob and compares its digest"},
+    Option{.name = "jobs",
+           .value = "N",
+           .help = "directories looked at at once, 1 to 64; default: up to 4"},
+    Option{.name = "json", .value = "", .help = "prints one JSON document, for scripts"},
+};
+
+constexpr std::string_view kFsckDetails =
+    "Works whether the server runs or not: what looks damaged is looked at again under\n"
+    "the lock of its key, and so is what is repaired. A healthy artifact is never\n"
+    "touched. Prints a line for each finding, and a summary; the progress, on a terminal.\n"
+    "\n"
+    "--repair removes what readers do not see anyway (blobs without a valid sidecar,\n"
+    "sidecars without a blob, pairs that disagree, abandoned uploads) and puts blobs with\n"
+    "wrong bytes into quarantine. Empty directories go when no server runs. Files that\n"
+    "are not the server's are told, and left alone. Root does it as the owner of the\n"
+    "directory.\n"
+    "\n"
+    "Exit codes:\n"
+    "  0  no damage, or all of it was repaired\n"
+    "  1  damage is left\n"
+    "  2  wrong flags, variables or settings file; standard error says which\n"
+    "  3  the directory could not be checked, or the report not be written\n"
+    "  4  stopped by SIGINT, SIGTERM or SIGHUP; the report is of what was looked at\n";
+
 constexpr std::array kCommands = {
     Command{
         .syntax = {.command = "serve"}, .help = "runs the server; the default", .run = run_serve},
@@ -65,6 +96,10 @@ constexpr std::array kCommands = {
             .help = "",
             .reads = Reads::nothing,
             .run = run_config_man},
+    Command{.syntax = {.command = "fsck", .options = kFsckOptions},
+            .help = "checks the storage directory, and repairs it if told to",
+            .details = kFsckDetails,
+            .run = run_fsck},
     Command{.syntax = {.command = "config table"},
             .help = "",
             .reads = Reads::nothing,
@@ -130,7 +165,8 @@ std::string usage() {
       "  0  done; for the server: stopped by SIGTERM or SIGINT\n"
       "  1  the server could not start or go on, and the last line of the log says why;\n"
       "     or it is not healthy; or the doctor has found a problem\n"
-      "  2  wrong flags, variables or settings file; standard error says which\n";
+      "  2  wrong flags, variables or settings file; standard error says which\n"
+      "Other commands have more; their --help lists them.\n";
   return text;
 }
 

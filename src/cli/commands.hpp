@@ -48,6 +48,7 @@ int run_config_man(const Invocation& invocation);
 int run_completion_bash(const Invocation& invocation);
 int run_completion_zsh(const Invocation& invocation);
 int run_completion_fish(const Invocation& invocation);
+int run_fsck(const Invocation& invocation);
 int run_version(const Invocation& invocation);
 
 } // namespace pkc::cli
