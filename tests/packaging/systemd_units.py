@@ -40,11 +40,13 @@ class Units(harness.ServerTest):
             raise harness.ServerError("PKC_SERVER does not name the server's binary")
         self.binary = binary
         self.service = UNITS / "polykit-cache.service"
+        self.check = UNITS / "polykit-cache-fsck.service"
 
     def installed(self, *edits: tuple[str, str]) -> list[str]:
         """Copies of the units that name the built binary; their paths."""
         paths = []
-        for unit in (self.service, UNITS / "polykit-cache.socket"):
+        names = ("polykit-cache.socket", "polykit-cache-fsck.service", "polykit-cache-fsck.timer")
+        for unit in (self.service, *(UNITS / name for name in names)):
             text = unit.read_text().replace(INSTALLED, str(self.binary))
             for old, new in edits:
                 text = text.replace(old, new)
@@ -77,8 +79,8 @@ class Units(harness.ServerTest):
 
         self.assertIn("protect home", done.stdout + done.stderr)
 
-    def exposure(self, *edits: tuple[str, str]) -> float:
-        unit = self.installed(*edits)[0]
+    def exposure(self, *edits: tuple[str, str], name: str = "polykit-cache.service") -> float:
+        unit = next(path for path in self.installed(*edits) if Path(path).name == name)
         limit = f"--threshold={round(EXPOSURE_MAX * 10)}"
         done = self.analyze("security", "--offline=true", "--no-pager", limit, unit)
         found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
@@ -88,6 +90,7 @@ class Units(harness.ServerTest):
 
     def test_little_is_exposed(self) -> None:
         self.assertLessEqual(self.exposure(), EXPOSURE_MAX)
+        self.assertLessEqual(self.exposure(name=self.check.name), EXPOSURE_MAX)
 
     def test_a_lost_line_shows_in_the_score(self) -> None:
         lost = self.exposure(("CapabilityBoundingSet=\n", ""), ("SystemCallFilter=", "#"))
@@ -107,6 +110,32 @@ class Units(harness.ServerTest):
         self.assertEqual(program, INSTALLED)
         self.assertTrue(options)
         self.assertEqual([option for option in options if option not in known], [])
+
+    def test_the_check_is_started_as_the_server_is(self) -> None:
+        service, check = settings_of(self.service), settings_of(self.check)
+
+        self.assertEqual(check["ExecStart"], [self.fsck_command(service["ExecStart"][0])])
+        self.assertEqual(check["Type"], ["oneshot"])
+        for name in ("User", "Group", "CacheDirectory", "CacheDirectoryMode", "UMask"):
+            self.assertEqual(check[name], service[name], name)
+
+    def test_the_check_does_what_its_line_says(self) -> None:
+        storage = self.directory / "storage"
+        (storage / "tmp").mkdir(parents=True)
+        settings = self.directory / "polykit-cache.yaml"
+        settings.write_text(f"storage_dir: {storage}\n")
+        line = settings_of(self.check)["ExecStart"][0].replace(INSTALLED, str(self.binary))
+        words = shlex.split(line.replace("/etc/polykit-cache/polykit-cache.yaml", str(settings)))
+
+        done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603
+
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("No damage.", done.stdout)
+
+    @staticmethod
+    def fsck_command(server: str) -> str:
+        program, _, flags = server.partition(" ")
+        return f"{program} fsck {flags}"
 
     def test_the_service_is_what_a_hand_over_needs(self) -> None:
         settings = settings_of(self.service)
