@@ -40,6 +40,9 @@ class Factory final : public soci::backend_factory {
     if (opened != SQLITE_OK) {
       throw soci::sqlite3_soci_error(sqlite3_errmsg(backend->conn_), opened);
     }
+    if (sqlite3_db_readonly(backend->conn_, "main") == 1) { // what it opens when it may not write
+      throw soci::sqlite3_soci_error("no permission to write the file", SQLITE_READONLY);
+    }
     sqlite3_busy_timeout(backend->conn_, static_cast<int>(lock_timeout_.count()));
     return backend.release();
   }
