@@ -26,8 +26,9 @@ class Factory final : public soci::backend_factory {
 
   soci::sqlite3_session_backend* make_session(
       const soci::connection_parameters& parameters) const override {
-    // The shared library shows its factory only; the constructor of the backend is hidden.
-    const soci::backend_factory& theirs = soci::sqlite3;
+    // The shared library hides all members of its classes: not even a call that the compiler could
+    // make without the virtual table would find its function.
+    const soci::backend_factory& theirs = *soci::factory_sqlite3();
     std::unique_ptr<soci::sqlite3_session_backend> backend(
         static_cast<soci::sqlite3_session_backend*>(
             theirs.make_session(soci::connection_parameters(theirs, ":memory:"))));
