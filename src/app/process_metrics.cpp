@@ -45,7 +45,10 @@ Memory read_memory() {
 /// The one that reads the directory is not counted.
 double count_descriptors() {
   const auto entries = posix_file_system().list("/proc/self/fd");
-  return entries && *entries ? static_cast<double>((*entries)->size()) - 1 : kUnknown;
+  if (!entries || !entries->has_value()) {
+    return kUnknown;
+  }
+  return static_cast<double>(entries->value().size()) - 1;
 }
 
 double descriptors_max() {

@@ -234,11 +234,11 @@ Next Exchange::serve(Connection& connection) {
     const auto duration =
         std::chrono::duration_cast<std::chrono::microseconds>(site_.clock.steady_now() - started);
     site_.access_log({.method = request.method_name,
-                      .method_kind = request.method,
                       .protocol = request.protocol,
-                      .outcome = response.outcome,
                       .target = target_,
                       .status = response.status,
+                      .method_kind = request.method,
+                      .outcome = response.outcome,
                       .bytes_sent = answer.body_bytes,
                       .bytes_received = body.received(),
                       .duration = duration,

@@ -55,11 +55,11 @@ struct ServerOptions {
 /// reason in `failure`: everyday life on the open internet.
 struct AccessRecord {
   std::string_view method;
-  Method method_kind = Method::other;
   std::string_view protocol; ///< of the route; empty when there was none
+  std::string_view target;   ///< path and query as sent; control bytes cannot occur in it
+  int status = 0;            ///< what was sent; 0 when nothing could be sent
+  Method method_kind = Method::other;
   Outcome outcome = Outcome::by_status;
-  std::string_view target;      ///< path and query as sent; control bytes cannot occur in it
-  int status = 0;               ///< what was sent; 0 when nothing could be sent
   ByteCount bytes_sent = 0;     ///< of the body
   ByteCount bytes_received = 0; ///< of the body
   std::chrono::microseconds duration{};

@@ -59,11 +59,11 @@ TEST_SUITE("app::RequestMetrics") {
     for (const Row& row : kRows) {
       CAPTURE(row.shown);
       const std::string text = shown_after({.method = "X",
-                                            .method_kind = row.method,
                                             .protocol = row.protocol,
-                                            .outcome = row.outcome,
                                             .target = "/",
                                             .status = row.status,
+                                            .method_kind = row.method,
+                                            .outcome = row.outcome,
                                             .client_address = "::1",
                                             .failure = ""});
 
