@@ -3,6 +3,8 @@
 #include "pkc/store/sidecar.hpp"
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace pkc::store {
@@ -37,10 +39,11 @@ Examined examine_bytes(const StoredObject& object, const Pace& pace) {
   if (!match) {
     return unreadable(match.error());
   }
-  if (!*match) {
+  const std::optional<bool> verdict = *match;
+  if (!verdict) {
     return {.state = Examined::State::stopped, .fault = {}, .detail = {}, .size = 0};
   }
-  if (!**match) {
+  if (!*verdict) {
     return faulty(Fault::wrong_content, "should be SHA-256 " + object.sidecar->hash.hex());
   }
   return {
@@ -65,10 +68,11 @@ Examined examine(blob::Backend& backend, const Key& key, VerifyContent verify, c
     const bool oversize = text.error().code == Errc::too_large;
     return faulty(oversize ? Fault::oversize_sidecar : Fault::torn_sidecar, text.error().message);
   }
-  if (!*text) {
+  const std::optional<std::string>& stored = *text;
+  if (!stored) {
     return faulty(Fault::orphan_blob);
   }
-  auto sidecar = parse_sidecar(**text);
+  auto sidecar = parse_sidecar(*stored);
   if (!sidecar) {
     return faulty(Fault::torn_sidecar, sidecar.error().message);
   }

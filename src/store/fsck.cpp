@@ -68,6 +68,8 @@ class Fsck {
   void check_shards(const std::vector<std::string>& shards);
   void check_shard(const std::string& shard);
   bool check_name(const std::string& name, Sizes& healthy);
+  Examined settle(const Key& key);
+  [[nodiscard]] Result<void> heal(const Key& key, const Examined& seen) const;
   void check_stranger(const std::string& shard, const std::string& path);
   void check_wrong_type(const Key& key, const std::string& path);
   void check_index(const std::string& shard, const Sizes& healthy);
@@ -75,6 +77,7 @@ class Fsck {
   Result<void> check_around();
   void check_upload(const blob::PendingUpload& upload, bool server_runs);
   Result<void> check_uploads_and_empty_shards();
+  void check_empty_shard(const std::string& shard, bool server_runs);
   [[nodiscard]] bool may_be_in_progress(const blob::PendingUpload& upload, bool server_runs) const;
 
   template <typename Heal>
@@ -168,39 +171,39 @@ bool Fsck::check_name(const std::string& name, Sizes& healthy) {
     return true;
   }
   Examined seen = look(*key);
-  Result<std::unique_ptr<KeyLocks::Held>> held = nullptr;
   if (seen.state == Examined::State::faulty) {
-    // An upload may stand between its two renames, so what counts is seen under the lock.
-    held = lock(name);
-    seen = held ? look(*key)
-                : Examined{.state = Examined::State::faulty,
-                           .fault = Fault::unreadable,
-                           .detail = held.error().message,
-                           .size = 0};
+    seen = settle(*key);
   }
-  switch (seen.state) {
-    case Examined::State::stopped:
-      return false;
-    case Examined::State::absent:
-      return true;
-    case Examined::State::healthy:
-      count_healthy(seen.size);
-      if (target_.index != nullptr) {
-        healthy.emplace(name, seen.size);
-      }
-      return true;
-    case Examined::State::faulty:
-      report(seen.fault, name, seen.detail, [&]() -> Result<void> {
-        if (remedy_of(seen.fault) == Remedy::quarantine) {
-          return target_.backend.quarantine(name,
-                                            "fsck: bytes do not match; " + seen.detail + "\n");
-        }
-        TRY(target_.backend.remove(name));
-        return {};
-      });
-      return true;
+  if (seen.state == Examined::State::healthy) {
+    count_healthy(seen.size);
+    if (target_.index != nullptr) {
+      healthy.emplace(name, seen.size);
+    }
   }
-  std::unreachable();
+  return seen.state != Examined::State::stopped;
+}
+
+/// Looks again at what seemed faulty, and heals it. An upload may have stood between its two
+/// renames, so what counts is what is seen under the lock.
+Examined Fsck::settle(const Key& key) {
+  const auto held = lock(key.id());
+  if (!held) {
+    report(Fault::unreadable, key.id(), held.error().message);
+    return {};
+  }
+  Examined seen = look(key);
+  if (seen.state == Examined::State::faulty) {
+    report(seen.fault, key.id(), seen.detail, [&] { return heal(key, seen); });
+  }
+  return seen;
+}
+
+Result<void> Fsck::heal(const Key& key, const Examined& seen) const {
+  if (remedy_of(seen.fault) == Remedy::quarantine) {
+    return target_.backend.quarantine(key.id(), "fsck: bytes do not match; " + seen.detail + "\n");
+  }
+  TRY(target_.backend.remove(key.id()));
+  return {};
 }
 
 void Fsck::check_stranger(const std::string& shard, const std::string& path) {
@@ -307,17 +310,20 @@ Result<void> Fsck::check_uploads_and_empty_shards() {
     check_upload(upload, server_runs);
   }
   for (const std::string& shard : empty_shards) {
-    if (server_runs) {
-      auto summary = summary_.lock();
-      ++summary->found[static_cast<std::size_t>(Fault::empty_shard)];
-      continue; // it may be of use in a moment, and harms nobody
-    }
-    report(Fault::empty_shard, shard, "", [&]() -> Result<void> {
-      TRY(target_.upkeep.remove_shard(shard));
-      return {};
-    });
+    check_empty_shard(shard, server_runs);
   }
   return {};
+}
+
+void Fsck::check_empty_shard(const std::string& shard, bool server_runs) {
+  if (server_runs) { // it may be of use in a moment, and harms nobody
+    ++summary_.lock()->found.at(static_cast<std::size_t>(Fault::empty_shard));
+    return;
+  }
+  report(Fault::empty_shard, shard, "", [&]() -> Result<void> {
+    TRY(target_.upkeep.remove_shard(shard));
+    return {};
+  });
 }
 
 void Fsck::check_upload(const blob::PendingUpload& upload, bool server_runs) {

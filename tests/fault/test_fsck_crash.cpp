@@ -127,7 +127,7 @@ TEST_SUITE("store::fsck crashes") {
           disk.stop_at_call(n);
         }
 
-        static_cast<void>(repair(disk));
+        [[maybe_unused]] const auto cut_short = repair(disk);
 
         if (end == End::power_loss) {
           disk.lose_power(n);
@@ -160,8 +160,8 @@ TEST_SUITE("store::fsck crashes") {
       FsckNotes notes;
       KeyLocks key_locks;
 
-      static_cast<void>(pkc::test::run_fsck(
-          disk, kRoot, {.verify_content = VerifyContent::yes, .jobs = 1}, notes, key_locks));
+      [[maybe_unused]] const auto checked = pkc::test::run_fsck(
+          disk, kRoot, {.verify_content = VerifyContent::yes, .jobs = 1}, notes, key_locks);
 
       auto after = disk.files(kRoot);
       after.erase("/cache/lock"); // taken for a moment

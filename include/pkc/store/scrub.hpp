@@ -103,7 +103,7 @@ class Scrub {
   bool resuming_ = false;           ///< a round that another process has begun
   std::vector<std::string> shards_; ///< of this round
   std::size_t position_ = 0;        ///< in them
-  SteadyTime next_save_{};
+  SteadyTime next_save_;
   std::uint64_t temp_number_ = 0;
   ops::Counter& objects_;
   ops::Counter& bytes_;

@@ -19,7 +19,7 @@ constexpr std::string_view kIndexPrefix = "index.db";
 
 bool belongs_in_root(const DirectoryEntry& entry) {
   if (entry.is_directory) {
-    return entry.name.size() > kShardSize / 2 || is_shard_half(entry);
+    return entry.name.size() > kShardSize / 2;
   }
   return entry.name.starts_with(kIndexPrefix) ||
          std::ranges::find(kRootFiles, entry.name) != kRootFiles.end();
@@ -43,6 +43,7 @@ class DiskUpkeep final : public Upkeep {
 
  private:
   [[nodiscard]] std::string temp_directory() const { return root_ + "/tmp"; }
+  Result<void> add_strangers_in(const std::string& outer, std::vector<std::string>& strangers);
 
   FileSystem& file_system_;
   std::string root_;
@@ -55,21 +56,32 @@ Result<std::vector<std::string>> DiskUpkeep::list_strangers() {
     return fail(Errc::io, root_ + " is no directory");
   }
   std::vector<std::string> strangers;
+  std::vector<std::string> outers;
   for (const DirectoryEntry& entry : *entries) {
     const std::string path = root_ + '/' + entry.name;
-    if (!belongs_in_root(entry)) {
+    if (is_shard_half(entry)) {
+      outers.push_back(path);
+    } else if (!belongs_in_root(entry)) {
       strangers.push_back(path);
-    } else if (is_shard_half(entry)) {
-      TRY_ASSIGN(const auto inner, file_system_.list(path));
-      for (const DirectoryEntry& below : inner ? *inner : std::vector<DirectoryEntry>{}) {
-        if (!is_shard_half(below)) {
-          strangers.push_back(path + '/' + below.name);
-        }
-      }
     }
+  }
+  for (const std::string& outer : outers) {
+    TRY(add_strangers_in(outer, strangers));
   }
   std::ranges::sort(strangers);
   return strangers;
+}
+
+/// What lies in an outer directory and is no inner one.
+Result<void> DiskUpkeep::add_strangers_in(const std::string& outer,
+                                          std::vector<std::string>& strangers) {
+  TRY_ASSIGN(const auto entries, file_system_.list(outer));
+  for (const DirectoryEntry& entry : entries ? *entries : std::vector<DirectoryEntry>{}) {
+    if (!is_shard_half(entry)) {
+      strangers.push_back(outer + '/' + entry.name);
+    }
+  }
+  return {};
 }
 
 Result<std::vector<PendingUpload>> DiskUpkeep::list_uploads() {

@@ -80,6 +80,7 @@ Result<std::vector<Quarantined>> Quarantine::list() {
     }
   }
   std::vector<Quarantined> objects;
+  objects.reserve(by_stem.size());
   for (auto& [stem, object] : by_stem) {
     objects.push_back(std::move(object));
   }

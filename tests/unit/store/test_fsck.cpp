@@ -466,7 +466,7 @@ TEST_SUITE("store::fsck never deletes a healthy object") {
       std::set<std::string> acknowledged;
       std::atomic<bool> seen{false};
       {
-        std::jthread writer([&] {
+        const std::jthread writer([&] {
           seen.wait(false); // or everything would be healed before fsck has begun
           for (const Key& key : world.bad) {
             const auto outcome = server.put(key, content_of(key));
@@ -476,7 +476,7 @@ TEST_SUITE("store::fsck never deletes a healthy object") {
             }
           }
         });
-        std::jthread reader([&](const std::stop_token& stop) {
+        const std::jthread reader([&](const std::stop_token& stop) {
           while (!stop.stop_requested()) {
             for (const Key& key : world.good) {
               wrong_reads += server.get(key).value() == content_of(key) ? 0 : 1;

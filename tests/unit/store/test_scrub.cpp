@@ -17,7 +17,6 @@
 #include <vector>
 
 using namespace std::chrono_literals;
-using pkc::store::Key;
 using pkc::store::Scrub;
 using pkc::store::Scrubbed;
 using pkc::store::ScrubState;
