@@ -20,6 +20,8 @@ namespace {
 /// How long the thread of the index waits at a time: it must end soon when it is told to.
 constexpr std::chrono::milliseconds kWriterLockTimeout{1000};
 constexpr std::size_t kReaders = 3;
+/// Notes hit rows all over the database; the upper pages of its trees should be at hand.
+constexpr ByteCount kWriterCache = 16 * kMiB;
 
 // What SQLite keeps beside a database.
 constexpr std::string_view kLog = "-wal";
@@ -60,7 +62,8 @@ Result<std::unique_ptr<Database>> try_open(const DatabaseOptions& options,
   auto database = std::make_unique<Database>();
   sql::Options wanted{.target = options.path,
                       .application = kSqliteApplicationId,
-                      .lock_timeout = kWriterLockTimeout};
+                      .lock_timeout = kWriterLockTimeout,
+                      .cache_max = kWriterCache};
   TRY_ASSIGN(database->writer, sql::connect(wanted));
   database->inode = inode_of(options.path);
   const std::vector<Step> steps = schema_steps(sql::dialect(sql::Engine::sqlite));

@@ -23,24 +23,30 @@ struct Name {
 struct NameView {
   std::string_view space;
   std::string_view key;
+  std::size_t hash; ///< of both, as it is needed twice
 
-  NameView(std::string_view in_space, std::string_view of_key) : space(in_space), key(of_key) {}
+  NameView(std::string_view in_space, std::string_view of_key)
+      : space(in_space),
+        key(of_key),
+        hash(std::hash<std::string_view>()(of_key) * 31 + std::hash<std::string_view>()(in_space)) {
+  }
   // NOLINTNEXTLINE(google-explicit-constructor): a view of a Name, as string_view of a string
-  NameView(const Name& name) : space(name.space), key(name.key) {}
-  friend bool operator==(const NameView&, const NameView&) = default;
+  NameView(const Name& name) : NameView(name.space, name.key) {}
 };
 
 struct NameHash {
   using is_transparent = void;
-  std::size_t operator()(const NameView& name) const {
-    const std::hash<std::string_view> hash;
-    return hash(name.key) * 31 + hash(name.space);
-  }
+  std::size_t operator()(const Name& name) const { return NameView(name).hash; }
+  std::size_t operator()(const NameView& name) const { return name.hash; }
 };
 
 struct NameEqual {
   using is_transparent = void;
-  bool operator()(const NameView& one, const NameView& other) const { return one == other; }
+  /// The two kinds of names, in any combination.
+  template <typename One, typename Other>
+  bool operator()(const One& one, const Other& other) const {
+    return one.key == other.key && one.space == other.space;
+  }
 };
 
 struct Note {

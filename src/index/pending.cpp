@@ -70,7 +70,7 @@ Pending::Dropped Pending::take_dropped() {
 
 Guarded<Pending::Notes>& Pending::shard_of(NameView name) {
   // Not the low bits, by which each shard's table places its entries.
-  return shards_[(NameHash()(name) >> 48U) % kShards];
+  return shards_[(name.hash >> 48U) % kShards];
 }
 
 bool Pending::has_room(const Note& note) const {
