@@ -59,6 +59,7 @@ struct Note {
   Kind kind = Kind::read;
   /// What was known of the key before is void, its pin too: it was removed in between.
   bool afresh = false;
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
   std::uint64_t hits = 0;
   Time accessed_at{}; ///< of the last read, when there were hits
   /// Reads before the object was found: they count if it was known all along.
@@ -70,6 +71,7 @@ struct Note {
   Time used_first{};       ///< when it counts as used last if it was never read
   Time noted_at{};         ///< of the last word that was not a read
   std::uint64_t order = 0; ///< of the first word that was not a read, among all notes
+  // NOLINTEND(readability-redundant-member-init)
 
   /// When the object was used last.
   [[nodiscard]] Time used_at() const {

@@ -23,7 +23,9 @@ struct Object {
   std::string key;
   ByteCount size = 0;      ///< of the blob
   ByteCount disk_size = 0; ///< what blob and sidecar take of the disk, as a quota counts it
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
   Time stored_at{};
+  // NOLINTNEXTLINE(readability-redundant-member-init): as above
   Time accessed_at{}; ///< stored_at until the first read
   std::uint64_t hits = 0;
   bool pinned = false;
@@ -37,6 +39,7 @@ struct Found {
   std::string_view key;
   ByteCount size = 0;
   ByteCount disk_size = 0;
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
   Time stored_at{};
 };
 

@@ -19,6 +19,7 @@ struct FileFacts {
   std::string key;
   ByteCount size = 0;
   ByteCount disk_size = 0;
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
   Time stored_at{};
 };
 

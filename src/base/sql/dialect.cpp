@@ -52,6 +52,7 @@ std::string create_text(const Dialect::Table& table) {
 
 std::vector<std::string> index_texts(const Dialect::Table& table, std::string_view tail) {
   std::vector<std::string> texts;
+  texts.reserve(table.indexes.size());
   for (const Dialect::Index& index : table.indexes) {
     texts.push_back("CREATE INDEX IF NOT EXISTS " + index.name + " ON " + table.name + " (" +
                     index.columns + std::string(tail) + ")");
@@ -76,7 +77,9 @@ std::string on_conflict(const Dialect::Upsert& row) {
   std::string_view comma;
   for (const std::string& name : row.values) {
     text += comma;
-    text += name + " = excluded." + name;
+    text += name;
+    text += " = excluded.";
+    text += name;
     comma = ", ";
   }
   return text;

@@ -48,7 +48,10 @@ class MysqlDialect final : public Dialect {
     std::string_view comma;
     for (const std::string& name : row.values) {
       text += comma;
-      text += name + " = VALUES(" + name + ")";
+      text += name;
+      text += " = VALUES(";
+      text += name;
+      text += ')';
       comma = ", ";
     }
     return text;

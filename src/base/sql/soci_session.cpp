@@ -34,17 +34,21 @@ Cells make_cells(const std::vector<Type>& types) {
   return cells;
 }
 
+void fill_cell(Cell& cell, const Value& value) {
+  const auto* const number = std::get_if<std::int64_t>(&value);
+  PKC_ASSERT((cell.type == Type::integer) == (number != nullptr));
+  if (number != nullptr) {
+    cell.integer = *number;
+  } else {
+    cell.text = std::get<std::string_view>(value);
+  }
+}
+
 void fill(Cells& cells, Values values) {
   PKC_ASSERT(cells.size() == values.all().size());
   auto cell = cells.begin();
   for (const Value& value : values.all()) {
-    if (const auto* number = std::get_if<std::int64_t>(&value)) {
-      PKC_ASSERT(cell->type == Type::integer);
-      cell->integer = *number;
-    } else {
-      PKC_ASSERT(cell->type == Type::text);
-      cell->text = std::get<std::string_view>(value);
-    }
+    fill_cell(*cell, value);
     ++cell;
   }
 }
@@ -63,7 +67,8 @@ class CellRow final : public Row {
 
  private:
   [[nodiscard]] const Cell& at(std::size_t column, Type type) const {
-    PKC_ASSERT(column < cells_.size() && cells_[column].type == type);
+    PKC_ASSERT(column < cells_.size());
+    PKC_ASSERT(cells_[column].type == type);
     return cells_[column];
   }
   const Cells& cells_;
@@ -171,12 +176,14 @@ Result<Txn> Txn::begin(Session& session) {
 Result<void> Txn::commit() {
   PKC_ASSERT(open_ != nullptr);
   TRY(open_->execute("COMMIT")); // on failure what is still open is rolled back by the destructor
-  static_cast<void>(open_.release());
+  const Session* const done = open_.release();
+  PKC_ASSERT(done != nullptr);
   return {};
 }
 
 void Txn::RollBack::operator()(Session* session) const {
-  static_cast<void>(session->execute("ROLLBACK")); // fails when the engine has done it already
+  // Fails when the engine has done it already, and then nothing is left to do.
+  [[maybe_unused]] const auto undone = session->execute("ROLLBACK");
 }
 
 Result<std::unique_ptr<Session>> connect(const Options& options) {

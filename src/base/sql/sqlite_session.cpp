@@ -100,6 +100,16 @@ Result<void> check_owner(Session& session, std::int64_t wanted) {
   return {};
 }
 
+Result<void> set_up(Session& session, const Options& options) {
+  if (options.application != 0) {
+    TRY(check_owner(session, options.application));
+  }
+  for (const std::string& setting : settings(options)) {
+    TRY(session.execute(setting));
+  }
+  return set_sync(session, Sync::later);
+}
+
 } // namespace
 
 Result<std::unique_ptr<Session>> connect_sqlite(const Options& options) {
@@ -107,13 +117,7 @@ Result<std::unique_ptr<Session>> connect_sqlite(const Options& options) {
     const Factory factory(options.lock_timeout);
     auto opened = std::make_unique<soci::session>(factory, options.target);
     auto session = std::make_unique<SociSession>(std::move(opened), Engine::sqlite, classify);
-    if (options.application != 0) {
-      TRY(check_owner(*session, options.application));
-    }
-    for (const std::string& setting : settings(options)) {
-      TRY(session->execute(setting));
-    }
-    TRY(set_sync(*session, Sync::later));
+    TRY(set_up(*session, options));
     return session;
   });
 }
