@@ -104,7 +104,7 @@ void Router::add(Route route) {
   PKC_ASSERT(route.pattern.starts_with('/') && route.handler != nullptr);
   PKC_ASSERT(route.method != Method::other);
   PKC_ASSERT(std::ranges::count(route.pattern, '/') <= std::ptrdiff_t{kSegmentsMax});
-  Row row{route.method, {}, std::move(route.handler), route.protocol};
+  Row row{route.method, {}, route.access, std::move(route.handler), route.protocol};
   std::string_view rest = route.pattern;
   while (rest.starts_with('/')) {
     const std::string_view segment = take_segment(rest);
@@ -200,7 +200,7 @@ Response Router::dispatch(Request& request) const {
     }
   }
   request.protocol = found->protocol;
-  return found->handler(request);
+  return control_->serve(request, found->access, found->handler);
 }
 
 } // namespace pkc::http

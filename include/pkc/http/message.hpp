@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,6 +67,8 @@ class RequestBody : public ByteSource {
   [[nodiscard]] virtual std::optional<ByteCount> length() const = 0;
 };
 
+struct Principal;
+
 /// One request. Lives while its handler runs; all views point into it.
 struct Request {
   Method method = Method::other;
@@ -78,7 +81,8 @@ struct Request {
   Headers headers;
   std::string
       client_address; ///< numeric; from X-Forwarded-For only when the peer is a trusted proxy
-  RequestBody* body = nullptr; ///< never null inside a handler
+  RequestBody* body = nullptr;          ///< never null inside a handler
+  const Principal* principal = nullptr; ///< who sent it; never null inside a handler
 };
 
 /// A piece of an open file, sent with sendfile where there is a descriptor.
@@ -106,6 +110,9 @@ struct Response {
 
   [[nodiscard]] ByteCount body_length() const;
 };
+
+/// Handles one request. May block. Called by many threads at once.
+using Handler = std::function<Response(Request&)>;
 
 /// An answer without body.
 Response make_response(int status);

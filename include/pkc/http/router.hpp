@@ -1,24 +1,24 @@
 // Router: one table from method and path to handler.
 #pragma once
 
+#include "pkc/http/auth.hpp"
 #include "pkc/http/message.hpp"
 
-#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pkc::http {
-
-/// Handles one request. May block. Called by many threads at once.
-using Handler = std::function<Response(Request&)>;
 
 /// One row: `pattern` is literal segments and {placeholders} of exactly one non-empty segment, e.g.
 /// "/v1/artifacts/{key}". A GET row also answers HEAD.
 struct Route {
   Method method = Method::get;
   std::string_view pattern;
+  RouteAccess access; ///< who may use it
   Handler handler;
   /// Whose requests these are, in metrics: a literal. Without the "" g++ wants it at every use.
   std::string_view protocol = ""; // NOLINT(readability-redundant-string-init)
@@ -42,7 +42,10 @@ class Router {
   void add(Route route);
   /// Of all rows with a protocol, each pair once, in order; HEAD included where GET is.
   [[nodiscard]] std::vector<Endpoint> endpoints() const;
-  /// Fills request.parameters and .protocol and calls the handler; answers 404, 405 and 400 itself.
+  /// Puts another door in front of all rows than that of a server without tokens. Before serving.
+  void guard(std::shared_ptr<AccessControl> control) { control_ = std::move(control); }
+  /// Fills request.parameters and .protocol and calls the handler of a request that may pass;
+  /// answers 404, 405 and 400 itself.
   Response dispatch(Request& request) const;
 
  private:
@@ -53,6 +56,7 @@ class Router {
   struct Row {
     Method method;
     std::vector<Segment> segments;
+    RouteAccess access;
     Handler handler;
     std::string_view protocol;
   };
@@ -61,6 +65,7 @@ class Router {
   [[nodiscard]] Response refuse(std::span<const std::string_view> segments) const;
 
   std::vector<Row> rows_;
+  std::shared_ptr<AccessControl> control_ = std::make_shared<AccessControl>();
 };
 
 } // namespace pkc::http

@@ -36,6 +36,7 @@ http::Response health(store::Readiness& readiness, const Clock& clock) {
 void mount_metrics(http::Router& router, ops::Metrics& metrics) {
   router.add({.method = http::Method::get,
               .pattern = "/metrics",
+              .access = http::RouteAccess::metrics(),
               .handler =
                   [&metrics](http::Request& /*request*/) {
                     return answer(
@@ -47,6 +48,7 @@ void mount_metrics(http::Router& router, ops::Metrics& metrics) {
 void mount_admin(http::Router& router, store::Readiness& readiness, const Clock& clock) {
   router.add({.method = http::Method::get,
               .pattern = "/up",
+              .access = http::RouteAccess::open(),
               .handler =
                   [](http::Request& /*request*/) {
                     return answer(200, "text/plain; charset=utf-8", "up\n");
@@ -54,10 +56,9 @@ void mount_admin(http::Router& router, store::Readiness& readiness, const Clock&
               .protocol = kProtocol});
   router.add({.method = http::Method::get,
               .pattern = "/health",
-              .handler =
-                  [&readiness, &clock](http::Request& /*request*/) {
-                    return health(readiness, clock);
-                  },
+              .access = http::RouteAccess::open(),
+              .handler = [&readiness,
+                          &clock](http::Request& /*request*/) { return health(readiness, clock); },
               .protocol = kProtocol});
 }
 

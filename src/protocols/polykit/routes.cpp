@@ -239,13 +239,16 @@ void mount_polykit(http::Router& router,
                    const PolykitOptions& options) {
   constexpr std::string_view kPattern = "/v1/artifacts/{key}";
   constexpr std::string_view kProtocol = "polykit";
+  constexpr std::string_view kSpace = "polykit";
   const auto routes = std::make_shared<PolykitRoutes>(store, log, metrics, options);
   router.add({.method = http::Method::get,
               .pattern = kPattern,
+              .access = http::RouteAccess::read(kSpace),
               .handler = [routes](Request& request) { return routes->get(request); },
               .protocol = kProtocol});
   router.add({.method = http::Method::put,
               .pattern = kPattern,
+              .access = http::RouteAccess::write(kSpace),
               .handler = [routes](Request& request) { return routes->put(request); },
               .protocol = kProtocol});
 }

@@ -145,6 +145,9 @@ class Client final : public Conversation {
       const int size = static_cast<int>(receive_buffer);
       ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     }
+    if (!fd_) {
+      throw std::runtime_error("no socket");
+    }
     sockaddr_in address{};
     address.sin_family = AF_INET;
     if (from > 0) {
@@ -282,7 +285,7 @@ inline Result<std::string> read_all(RequestBody& body) {
 /// A table of one row.
 inline Router single(Method method, std::string_view pattern, Handler handler) {
   Router router;
-  router.add({method, pattern, std::move(handler)});
+  router.add({method, pattern, RouteAccess::open(), std::move(handler)});
   return router;
 }
 

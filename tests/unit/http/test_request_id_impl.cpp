@@ -85,7 +85,10 @@ std::string id_of(const Answer& answer) {
 /// The id under which a handler's log lines are written.
 Router echo_scope() {
   Router router;
-  router.add({.method = Method::get, .pattern = "/", .handler = [](Request& /*request*/) {
+  router.add({.method = Method::get,
+              .pattern = "/",
+              .access = RouteAccess::open(),
+              .handler = [](Request& /*request*/) {
                 Response response = make_response(200);
                 response.body = std::string(ops::request_id());
                 return response;

@@ -24,13 +24,14 @@ Handler named(std::string name) {
 
 Router make_router() {
   Router router;
-  router.add({Method::get, "/", named("root")});
-  router.add({Method::get, "/v1/artifacts/{key}", named("get")});
-  router.add({Method::put, "/v1/artifacts/{key}", named("put")});
-  router.add({Method::post, "/v1/artifacts/{key}/parts/{part}", named("part")});
-  router.add({Method::get, "/v1/list/", named("list")});
-  router.add({Method::get, "/both", named("both get")});
-  router.add({Method::head, "/both", named("both head")});
+  router.add({Method::get, "/", RouteAccess::open(), named("root")});
+  router.add({Method::get, "/v1/artifacts/{key}", RouteAccess::open(), named("get")});
+  router.add({Method::put, "/v1/artifacts/{key}", RouteAccess::open(), named("put")});
+  router.add(
+      {Method::post, "/v1/artifacts/{key}/parts/{part}", RouteAccess::open(), named("part")});
+  router.add({Method::get, "/v1/list/", RouteAccess::open(), named("list")});
+  router.add({Method::get, "/both", RouteAccess::open(), named("both get")});
+  router.add({Method::head, "/both", RouteAccess::open(), named("both head")});
   return router;
 }
 
@@ -127,11 +128,11 @@ TEST_SUITE("http::Router") {
 
   TEST_CASE("protocol: is the row's, and every pair of protocol and method is listed once") {
     Router router;
-    router.add({Method::get, "/a", named("a"), "one"});
-    router.add({Method::put, "/a", named("a"), "one"});
-    router.add({Method::get, "/b", named("b"), "one"});
-    router.add({Method::get, "/c", named("c"), "two"});
-    router.add({Method::get, "/d", named("d")});
+    router.add({Method::get, "/a", RouteAccess::open(), named("a"), "one"});
+    router.add({Method::put, "/a", RouteAccess::open(), named("a"), "one"});
+    router.add({Method::get, "/b", RouteAccess::open(), named("b"), "one"});
+    router.add({Method::get, "/c", RouteAccess::open(), named("c"), "two"});
+    router.add({Method::get, "/d", RouteAccess::open(), named("d")});
 
     CHECK(router.endpoints() == std::vector<Endpoint>{{"one", Method::get},
                                                       {"one", Method::head},

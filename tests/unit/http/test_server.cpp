@@ -19,8 +19,10 @@ namespace {
 /// GET /hello answers "hello"; PUT /echo answers the body it got, or 400.
 Router basic_router() {
   Router router;
-  router.add({Method::get, "/hello", [](Request&) { return text_response("hello"); }});
-  router.add({Method::put, "/echo", [](Request& request) {
+  router.add({Method::get, "/hello", RouteAccess::open(), [](Request&) {
+                return text_response("hello");
+              }});
+  router.add({Method::put, "/echo", RouteAccess::open(), [](Request& request) {
                 auto body = read_all(*request.body);
                 return body ? text_response(*std::move(body)) : make_error(400, "broken body");
               }});

@@ -31,22 +31,27 @@ class Zeros final : public ByteSource {
 
 Router abuse_router() {
   Router router;
-  router.add({Method::get, "/small", [](Request&) { return text_response("small"); }});
-  router.add(
-      {Method::get, "/large", [](Request&) { return text_response(std::string(3'000'000, 'l')); }});
-  router.add({Method::get, "/endless", [](Request&) {
+  router.add({Method::get, "/small", RouteAccess::open(), [](Request&) {
+                return text_response("small");
+              }});
+  router.add({Method::get, "/large", RouteAccess::open(), [](Request&) {
+                return text_response(std::string(3'000'000, 'l'));
+              }});
+  router.add({Method::get, "/endless", RouteAccess::open(), [](Request&) {
                 Response response;
                 response.body = StreamBody{std::make_unique<Zeros>(), kGiB};
                 return response;
               }});
-  router.add({Method::get, "/throws", [](Request&) -> Response {
+  router.add({Method::get, "/throws", RouteAccess::open(), [](Request&) -> Response {
                 throw std::runtime_error("as scripted");
               }});
-  router.add({Method::put, "/echo", [](Request& request) {
+  router.add({Method::put, "/echo", RouteAccess::open(), [](Request& request) {
                 auto body = read_all(*request.body);
                 return body ? text_response(*std::move(body)) : make_error(400, "broken body");
               }});
-  router.add({Method::put, "/refuse", [](Request&) { return make_error(413, "too large"); }});
+  router.add({Method::put, "/refuse", RouteAccess::open(), [](Request&) {
+                return make_error(413, "too large");
+              }});
   return router;
 }
 

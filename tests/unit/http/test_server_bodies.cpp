@@ -29,8 +29,8 @@ Response refuse_unread(Request& /*request*/) {
 
 Router upload_router() {
   Router router;
-  router.add({Method::put, "/echo", echo});
-  router.add({Method::put, "/refuse", refuse_unread});
+  router.add({Method::put, "/echo", RouteAccess::open(), echo});
+  router.add({Method::put, "/refuse", RouteAccess::open(), refuse_unread});
   return router;
 }
 
@@ -188,13 +188,14 @@ TEST_SUITE("http::Server uploads") {
     std::atomic<int> code = -1;
     std::atomic<bool> reading = false;
     Router router;
-    router.add({Method::put, "/", [&](Request& request) {
+    router.add({Method::put, "/", RouteAccess::open(), [&](Request& request) {
                   reading = true;
                   const auto body = read_all(*request.body);
                   code = body ? 0 : static_cast<int>(body.error().code);
                   return make_error(400, "the body stopped coming");
                 }});
-    router.add({Method::get, "/", [](Request&) { return text_response("ok"); }});
+    router.add(
+        {Method::get, "/", RouteAccess::open(), [](Request&) { return text_response("ok"); }});
     const Loopback server(std::move(router), options);
     Client stalled = server.client();
     REQUIRE(stalled.send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"));

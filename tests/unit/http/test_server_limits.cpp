@@ -58,11 +58,11 @@ class Gate {
 /// GET /gate waits at the gate, GET / does not.
 Router gate_router(Gate& gate) {
   Router router = hello_router();
-  router.add({Method::get, "/gate", [&](Request&) {
+  router.add({Method::get, "/gate", RouteAccess::open(), [&](Request&) {
                 gate.pass();
                 return text_response("passed");
               }});
-  router.add({Method::put, "/", [](Request& request) {
+  router.add({Method::put, "/", RouteAccess::open(), [](Request& request) {
                 const auto body = read_all(*request.body);
                 return make_error(body ? 201 : 400, "");
               }});
@@ -186,7 +186,7 @@ TEST_SUITE("http::Server workers") {
     Router router = gate_router(first);
     for (const auto& [path, gate] :
          {std::pair("/second", std::ref(second)), std::pair("/third", std::ref(third))}) {
-      router.add({Method::get, path, [gate](Request&) {
+      router.add({Method::get, path, RouteAccess::open(), [gate](Request&) {
                     gate.get().pass();
                     return text_response("passed");
                   }});

@@ -23,8 +23,10 @@ constexpr std::string_view kHello = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
 
 Router basic_router() {
   Router router;
-  router.add({Method::get, "/hello", [](Request&) { return text_response("hello"); }});
-  router.add({Method::put, "/echo", [](Request& request) {
+  router.add({Method::get, "/hello", RouteAccess::open(), [](Request&) {
+                return text_response("hello");
+              }});
+  router.add({Method::put, "/echo", RouteAccess::open(), [](Request& request) {
                 auto body = read_all(*request.body);
                 return body ? text_response(*std::move(body)) : make_error(400, "broken body");
               }});

@@ -49,25 +49,30 @@ constexpr std::size_t kLarge = 8'000'000;
 
 Router transfer_router(const std::string& file = {}) {
   Router router;
-  router.add({Method::get, "/", [](Request&) { return text_response("hello"); }});
-  router.add({Method::get, "/large", [](Request&) { return text_response(pattern(kLarge)); }});
-  router.add({Method::get, "/broken", [](Request&) {
+  router.add(
+      {Method::get, "/", RouteAccess::open(), [](Request&) { return text_response("hello"); }});
+  router.add({Method::get, "/large", RouteAccess::open(), [](Request&) {
+                return text_response(pattern(kLarge));
+              }});
+  router.add({Method::get, "/broken", RouteAccess::open(), [](Request&) {
                 Response response;
                 response.body = StreamBody{std::make_unique<BrokenSource>(kLarge / 2), kLarge};
                 return response;
               }});
-  router.add({Method::get, "/file", [file](Request&) {
+  router.add({Method::get, "/file", RouteAccess::open(), [file](Request&) {
                 Response response;
                 std::shared_ptr<File> opened = *posix_file_system().open(file);
                 const ByteCount size = opened->opened_stat().size;
                 response.body = FileBody{std::move(opened), 10, size - 10};
                 return response;
               }});
-  router.add({Method::put, "/echo", [](Request& request) {
+  router.add({Method::put, "/echo", RouteAccess::open(), [](Request& request) {
                 auto body = read_all(*request.body);
                 return body ? text_response(*std::move(body)) : make_error(400, "broken body");
               }});
-  router.add({Method::put, "/refuse", [](Request&) { return make_error(409, "exists"); }});
+  router.add({Method::put, "/refuse", RouteAccess::open(), [](Request&) {
+                return make_error(409, "exists");
+              }});
   return router;
 }
 

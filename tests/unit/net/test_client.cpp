@@ -46,10 +46,17 @@ std::unique_ptr<Server> start(ServerOptions options = {}) {
       return response;
     };
   };
-  router.add({pkc::http::Method::get, "/here", answer(200, "it is here")});
-  router.add({pkc::http::Method::get, "/ill", answer(503, "ill")});
-  router.add({pkc::http::Method::get, "/big", answer(200, std::string(kBigSize, 'x'))});
-  router.add({pkc::http::Method::get, "/moved", [](pkc::http::Request& /*request*/) {
+  router.add(
+      {pkc::http::Method::get, "/here", pkc::http::RouteAccess::open(), answer(200, "it is here")});
+  router.add({pkc::http::Method::get, "/ill", pkc::http::RouteAccess::open(), answer(503, "ill")});
+  router.add({pkc::http::Method::get,
+              "/big",
+              pkc::http::RouteAccess::open(),
+              answer(200, std::string(kBigSize, 'x'))});
+  router.add({pkc::http::Method::get,
+              "/moved",
+              pkc::http::RouteAccess::open(),
+              [](pkc::http::Request& /*request*/) {
                 auto response = pkc::http::make_response(302);
                 response.headers.add("Location", "/here");
                 return response;
