@@ -94,6 +94,31 @@ std::string format_utc(WallTime time) {
   return text;
 }
 
+std::optional<WallTime> parse_utc(std::string_view text) {
+  const std::string whole(text.size() == 10 ? std::string(text) + "T00:00:00Z" : std::string(text));
+  if (whole.size() != 20) {
+    return std::nullopt;
+  }
+  const auto year = digits_at(whole, 0, 4);
+  const auto month = digits_at(whole, 5, 2);
+  const auto day = digits_at(whole, 8, 2);
+  const auto hour = digits_at(whole, 11, 2);
+  const auto minute = digits_at(whole, 14, 2);
+  const auto second = digits_at(whole, 17, 2);
+  if (!year || !month || !day || !hour || !minute || !second) {
+    return std::nullopt;
+  }
+  const std::chrono::year_month_day date(std::chrono::year(static_cast<int>(*year)),
+                                         std::chrono::month(*month),
+                                         std::chrono::day(*day));
+  if (!date.ok() || *hour > 23 || *minute > 59 || *second > 59) {
+    return std::nullopt;
+  }
+  const WallTime time = std::chrono::sys_days(date) + std::chrono::hours(*hour) +
+                        std::chrono::minutes(*minute) + seconds(*second);
+  return format_utc(time) == whole ? std::optional(time) : std::nullopt;
+}
+
 std::optional<WallTime> parse_http_date(std::string_view text) {
   // "Sun, 06 Nov 1994 08:49:37 GMT": fixed width, so the whole form is checked by writing the time
   // back.

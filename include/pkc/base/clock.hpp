@@ -40,6 +40,9 @@ std::string format_http_date(WallTime time);
 /// RFC 3339 in UTC, e.g. "1994-11-06T08:49:37Z".
 std::string format_utc(WallTime time);
 
+/// Parses that form, or a date alone, which is its first second; nothing for any other form.
+std::optional<WallTime> parse_utc(std::string_view text);
+
 /// Parses an IMF-fixdate; nothing for any other form.
 std::optional<WallTime> parse_http_date(std::string_view text);
 
