@@ -2,6 +2,7 @@
 
 #include "access_lines.hpp"
 #include "activation.hpp"
+#include "auth.hpp"
 #include "descriptor_limit.hpp"
 #include "handover.hpp"
 #include "lifecycle.hpp"
@@ -235,7 +236,10 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
   TRY(sweep_uploads(storage->backend(), start.inheritance ? Others::before_us : Others::none, log));
   storage->start_jobs();
   store::Readiness readiness(storage->backend(), system_clock(), log);
+  TRY_ASSIGN(const auto auth, Auth::make(settings, log, metrics));
+  warn_of_clear_tokens(settings, log);
   http::Router router;
+  router.guard(auth->control());
   protocols::mount_polykit(router, storage->polykit(), log, metrics, polykit_options(settings));
   if (settings.metrics_bind.empty()) {
     protocols::mount_metrics(router, metrics);
@@ -248,6 +252,7 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
                        .access = access_target(settings, access_file.get(), log),
                        .metrics = request_metrics});
 
+  auth->know_spaces(router.spaces());
   http::PassedSocket passed = passed_socket(start, log);
   TRY_ASSIGN(const auto server,
              http::Server::start(
@@ -279,7 +284,8 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
                        .access_log = access_file.get(),
                        .clock = system_clock(),
                        .program = start.program,
-                       .jobs = jobs},
+                       .jobs = jobs,
+                       .auth = auth.get()},
                       {.grace = settings.shutdown_grace},
                       std::move(start.inheritance));
   return lifecycle.run();

@@ -95,7 +95,12 @@ void Lifecycle::reload() {
                          {{"reason", reopened.error().message}});
     }
   }
-  if (service_.access_log == nullptr || service_.server.tls()) {
+  const bool by_tokens = service_.auth != nullptr && service_.auth->has_file();
+  if (by_tokens) {
+    service_.auth->reload();
+  }
+  const bool something_else = service_.access_log != nullptr || by_tokens;
+  if (!something_else || service_.server.tls()) {
     reload_tls(service_.server, service_.log);
   }
   service_.log.flush();

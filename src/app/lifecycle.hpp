@@ -1,6 +1,7 @@
 // Lifecycle: what a server that is ready does until its end, signal by signal.
 #pragma once
 
+#include "auth.hpp"
 #include "handover.hpp"
 #include "job.hpp"
 #include "metrics_listener.hpp"
@@ -39,6 +40,7 @@ struct Service {
   const Result<Program>& program; ///< an error says why there can be no successor
   /// Run from when we accept until somebody else does, or we stop.
   std::span<Job* const> jobs = {};
+  Auth* auth = nullptr; ///< null: nothing to reload
 };
 
 struct LifecycleOptions {

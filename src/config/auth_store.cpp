@@ -10,7 +10,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <expected>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace pkc::config {
@@ -120,7 +124,8 @@ Result<void> replace(const std::string& path,
     written = file_system.rename(temporary, path);
   }
   if (!written) {
-    static_cast<void>(file_system.remove(temporary));
+    // Where even that fails, the next edit does it.
+    [[maybe_unused]] const auto removed = file_system.remove(temporary);
     return written;
   }
   return file_system.sync_directory(directory_of(path));
@@ -147,18 +152,19 @@ std::expected<void, Problems> edit_auth_file(const std::string& path,
   if (!lock) {
     return one_problem(path, "cannot be edited: " + lock.error().message);
   }
-  const auto loaded = load(path, file_system);
-  if (!loaded) {
-    return std::unexpected(loaded.error());
+  const auto found = load(path, file_system);
+  if (!found) {
+    return std::unexpected(found.error());
   }
-  if (!*loaded && absent == Absent::is_problem) {
+  const std::optional<Loaded>& loaded = *found;
+  if (!loaded && absent == Absent::is_problem) {
     return one_problem(path, "there is no such file");
   }
-  const auto text = edit(*loaded ? (*loaded)->file : ConfigFile{.path = path, .text = {}});
+  const auto text = edit(loaded ? loaded->file : ConfigFile{.path = path, .text = {}});
   if (!text) {
     return std::unexpected(text.error());
   }
-  const auto replaced = replace(target, *text, *loaded ? &(*loaded)->owner : nullptr, file_system);
+  const auto replaced = replace(target, *text, loaded ? &loaded->owner : nullptr, file_system);
   return replaced ? std::expected<void, Problems>{}
                   : one_problem(path, "cannot be edited: " + replaced.error().message);
 }

@@ -344,6 +344,20 @@ constexpr std::array kRows = {
         .initial = "required",
         .help = "Whether a client may do without a certificate where tls-client-ca asks for one. "
                 "A wrong certificate is refused in any case."},
+    Row{.name = "auth-file",
+        .section = "Network",
+        .field = optional_text<&Settings::auth_file>("FILE"),
+        .initial = "",
+        .help =
+            "Lets in only who this YAML file allows: tokens, which `polykit-cache token create` "
+            "makes, and what anybody may do without one. SIGHUP makes the server read it again. "
+            "Without it everybody may read and write, and only this machine may administer."},
+    Row{.name = "audit-log",
+        .section = "Network",
+        .field = boolean<&Settings::audit_log>(),
+        .initial = "true",
+        .help = "With auth-file: logs one line for each request that stores, deletes or "
+                "administers, or was not allowed to, with the name of its token, at level info."},
     Row{.name = "max-connections",
         .section = "Network",
         .field = number<&Settings::max_connections>("N", {.min = 1, .max = 1'000'000}),

@@ -130,6 +130,16 @@ std::vector<Endpoint> Router::endpoints() const {
   return all;
 }
 
+std::set<std::string> Router::spaces() const {
+  std::set<std::string> spaces;
+  for (const Row& row : rows_) {
+    if (row.access.named_space() != kEverySpace) {
+      spaces.emplace(row.access.named_space());
+    }
+  }
+  return spaces;
+}
+
 bool Router::matches(const Row& row, std::span<const std::string_view> segments) {
   return std::ranges::equal(
       row.segments, segments, [](const Segment& pattern, std::string_view given) {

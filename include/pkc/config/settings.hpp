@@ -84,6 +84,8 @@ struct Settings {
   std::string tls_key;       ///< empty: no TLS
   std::string tls_client_ca; ///< empty: clients are not asked for certificates
   TlsClientAuth tls_client_auth{};
+  std::string auth_file; ///< empty: no tokens
+  bool audit_log = false;
   std::size_t max_connections = 0;
   std::size_t max_connections_per_client = 0; ///< 0: no limit
   std::size_t workers_min = 0;

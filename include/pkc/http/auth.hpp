@@ -103,6 +103,8 @@ class RouteAccess {
   /// Nothing for an open route.
   [[nodiscard]] std::optional<Scope> scope() const { return scope_; }
   [[nodiscard]] std::string space(const Request& request) const;
+  /// What was given, kEverySpace without a with_space() included.
+  [[nodiscard]] std::string_view named_space() const { return space_; }
   [[nodiscard]] std::optional<std::string> project(const Request& request) const;
   [[nodiscard]] Response refusal(int status, std::string_view message) const;
 

@@ -5,6 +5,7 @@
 #include "pkc/http/message.hpp"
 
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,6 +45,8 @@ class Router {
   [[nodiscard]] std::vector<Endpoint> endpoints() const;
   /// Puts another door in front of all rows than that of a server without tokens. Before serving.
   void guard(std::shared_ptr<AccessControl> control) { control_ = std::move(control); }
+  /// The spaces that the rows name.
+  [[nodiscard]] std::set<std::string> spaces() const;
   /// Fills request.parameters and .protocol and calls the handler of a request that may pass;
   /// answers 404, 405 and 400 itself.
   Response dispatch(Request& request) const;

@@ -69,6 +69,8 @@ TEST_SUITE("config::load_settings") {
     CHECK(settings.tls_key.empty());
     CHECK(settings.tls_client_ca.empty());
     CHECK(settings.tls_client_auth == TlsClientAuth::required);
+    CHECK(settings.auth_file.empty());
+    CHECK(settings.audit_log);
     CHECK(settings.max_connections == 10'000);
     CHECK(settings.max_connections_per_client == 1000);
     CHECK(settings.workers_min == 4);
