@@ -72,6 +72,27 @@ constexpr std::string_view kFsckDetails =
     "  3  the directory could not be checked, or the report not be written\n"
     "  4  stopped by SIGINT, SIGTERM or SIGHUP; the report is of what was looked at\n";
 
+constexpr std::array kTokenCreateOptions = {
+    Option{.name = "name", .value = "NAME", .help = "what log lines call its holder"},
+    Option{.name = "scope",
+           .value = "LIST",
+           .help = "of read, write, metrics, admin (which includes all others)",
+           .times = Option::Times::many},
+    Option{.name = "space",
+           .value = "LIST",
+           .help = "where, such as polykit; every space otherwise",
+           .times = Option::Times::many},
+    Option{.name = "project",
+           .value = "LIST",
+           .help = "for protocols that have projects; every one otherwise",
+           .times = Option::Times::many},
+    Option{.name = "expires", .value = "WHEN", .help = "90d from now on, or 2027-01-31T12:00:00Z"},
+    Option{.name = "user", .value = "USER", .help = "must come with it in Basic; any otherwise"},
+    Option{.name = "requests-per-second", .value = "N", .help = "more are answered 429"},
+    Option{.name = "requests-burst", .value = "N", .help = "of them at once, after a pause"},
+    Option{.name = "write-bytes-per-day", .value = "SIZE", .help = "more are answered 403"},
+};
+
 constexpr std::array kCommands = {
     Command{
         .syntax = {.command = "serve"}, .help = "runs the server; the default", .run = run_serve},
@@ -120,6 +141,18 @@ constexpr std::array kCommands = {
             .details = "\nFor this shell: polykit-cache completion fish | source\n",
             .reads = Reads::nothing,
             .run = run_completion_fish},
+    Command{.syntax = {.command = "token create", .options = kTokenCreateOptions},
+            .help = "makes a token, prints it once, and writes its hash to the auth file",
+            .details = "The token alone goes to standard output. A LIST is separated by commas.\n"
+                       "Exit codes: 0 made, 1 the file cannot be edited, 2 wrong options.\n",
+            .run = run_token_create},
+    Command{.syntax = {.command = "token list"},
+            .help = "prints the tokens of the auth file: name, rights, expiry",
+            .run = run_token_list},
+    Command{
+        .syntax = {.command = "token revoke", .operands = {.syntax = "NAME", .min = 1, .max = 1}},
+        .help = "takes a token out of the auth file",
+        .run = run_token_revoke},
     Command{.syntax = {.command = "version"},
             .help = "prints the version",
             .reads = Reads::nothing,

@@ -49,6 +49,9 @@ int run_completion_bash(const Invocation& invocation);
 int run_completion_zsh(const Invocation& invocation);
 int run_completion_fish(const Invocation& invocation);
 int run_fsck(const Invocation& invocation);
+int run_token_create(const Invocation& invocation);
+int run_token_list(const Invocation& invocation);
+int run_token_revoke(const Invocation& invocation);
 int run_version(const Invocation& invocation);
 
 } // namespace pkc::cli

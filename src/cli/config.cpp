@@ -2,7 +2,11 @@
 #include "console.hpp"
 #include "exit_codes.hpp"
 
+#include "pkc/base/file_system.hpp"
+#include "pkc/config/auth_file.hpp"
 #include "pkc/config/reference.hpp"
+
+#include <string>
 
 namespace pkc::cli {
 
@@ -16,7 +20,16 @@ int run_config_show(const Invocation& invocation) {
 }
 
 int run_config_check(const Invocation& invocation) {
-  return load_or_print_problems(invocation) ? print("The settings are valid.\n") : kExitUsage;
+  const auto loaded = load_or_print_problems(invocation);
+  if (!loaded) {
+    return kExitUsage;
+  }
+  if (const std::string& path = loaded->settings.auth_file; !path.empty()) {
+    if (const auto file = config::load_auth_file(path, posix_file_system()); !file) {
+      return print_problems(file.error());
+    }
+  }
+  return print("The settings are valid.\n");
 }
 
 int run_config_sample(const Invocation& /*invocation*/) {
