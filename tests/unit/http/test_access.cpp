@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -344,6 +345,16 @@ TEST_SUITE("http::AccessControl") {
       CAPTURE(row.value);
 
       CHECK(door.request(Method::get, "/nix/a", row.value).status == row.status);
+    }
+  }
+
+  TEST_CASE("credentials: every byte of the digest counts") {
+    for (std::size_t i = 0; i < 32; ++i) {
+      AccessRules rules = plain_rules();
+      rules.tokens.front().digest.bytes.at(i) ^= std::byte{1};
+      Door door(std::move(rules));
+
+      CHECK(door.status(Method::get, "/nix/a", "reader") == 401);
     }
   }
 
