@@ -5,8 +5,10 @@
 
 #include "pkc/base/clock.hpp"
 #include "pkc/base/codec.hpp"
+#include "pkc/base/digest.hpp"
 #include "pkc/base/file_system.hpp"
 #include "pkc/base/random.hpp"
+#include "pkc/base/result.hpp"
 #include "pkc/base/secret.hpp"
 #include "pkc/config/auth_file.hpp"
 
@@ -58,7 +60,7 @@ std::vector<std::string> values_of(const Arguments& arguments, std::string_view 
 /// Collects what options say about a token, and what is wrong with them. Used once.
 class TokenOptions {
  public:
-  explicit TokenOptions(const Arguments& arguments) : arguments_(arguments) {}
+  explicit TokenOptions(Arguments arguments) : arguments_(std::move(arguments)) {}
 
   config::AuthToken read();
   [[nodiscard]] const config::Problems& problems() const { return arguments_.problems; }
@@ -181,6 +183,7 @@ std::string shown_grants(const std::vector<config::AuthGrant>& grants) {
   std::string text;
   for (const config::AuthGrant& grant : grants) {
     std::vector<std::string> scopes;
+    scopes.reserve(grant.scopes.size());
     for (const config::AuthScope scope : grant.scopes) {
       scopes.emplace_back(to_string(scope));
     }

@@ -11,7 +11,7 @@
 
 #include <cerrno>
 #include <expected>
-#include <optional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,28 +38,28 @@ Result<std::string> read_text(File& file) {
   return text;
 }
 
-/// Nothing when there is no such file.
-std::expected<std::optional<Loaded>, Problems> load(const std::string& path,
-                                                    FileSystem& file_system) {
+/// Null when there is no such file.
+std::expected<std::unique_ptr<Loaded>, Problems> load(const std::string& path,
+                                                      FileSystem& file_system) {
   const auto file = file_system.open(follow_links(path));
   if (!file) {
     return one_problem(path, "cannot be read: " + file.error().message);
   }
   if (*file == nullptr) {
-    return std::nullopt;
+    return nullptr;
   }
-  Loaded loaded;
-  if (::fstat((*file)->descriptor(), &loaded.owner) != 0) {
+  auto loaded = std::make_unique<Loaded>();
+  if (::fstat((*file)->descriptor(), &loaded->owner) != 0) {
     return one_problem(path, "cannot be read: " + fail_errno(errno, "fstat").error().message);
   }
-  if ((loaded.owner.st_mode & S_IWOTH) != 0) {
+  if ((loaded->owner.st_mode & S_IWOTH) != 0) {
     return one_problem(path, "everybody may write to it, and so make tokens: chmod o-w");
   }
   auto text = read_text(**file);
   if (!text) {
     return one_problem(path, "cannot be read: " + text.error().message);
   }
-  loaded.file = {.path = path, .text = *std::move(text)};
+  loaded->file = {.path = path, .text = *std::move(text)};
   return loaded;
 }
 
@@ -156,15 +156,16 @@ std::expected<void, Problems> edit_auth_file(const std::string& path,
   if (!found) {
     return std::unexpected(found.error());
   }
-  const std::optional<Loaded>& loaded = *found;
-  if (!loaded && absent == Absent::is_problem) {
+  const Loaded* const loaded = found->get();
+  if (loaded == nullptr && absent == Absent::is_problem) {
     return one_problem(path, "there is no such file");
   }
-  const auto text = edit(loaded ? loaded->file : ConfigFile{.path = path, .text = {}});
+  const auto text = edit(loaded != nullptr ? loaded->file : ConfigFile{.path = path, .text = {}});
   if (!text) {
     return std::unexpected(text.error());
   }
-  const auto replaced = replace(target, *text, loaded ? &loaded->owner : nullptr, file_system);
+  const auto replaced =
+      replace(target, *text, loaded != nullptr ? &loaded->owner : nullptr, file_system);
   return replaced ? std::expected<void, Problems>{}
                   : one_problem(path, "cannot be edited: " + replaced.error().message);
 }
