@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "packaging"))
 
 import name_spaces  # noqa: E402
 from name_spaces import harness  # noqa: E402
+from robustness_case import await_event, small_artifact  # noqa: E402
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 PATIENCE = 60.0  # seconds
@@ -205,6 +206,16 @@ class BesideAServer(DoctorTest):
         self.assertEqual(tree(self.storage), before)
         self.assertEqual(server.get("0" * 32).status, 404)
         self.assertTrue(server.running())
+
+    def test_nothing_that_a_server_makes_is_foreign(self) -> None:
+        server = self.start_server("--scrub-interval", "1s", storage=self.storage)
+        key = "0" * 64
+        self.assertEqual(server.put(key, small_artifact(key)).status, 201)
+        await_event((self.storage / "scrub.json").exists, "the first scrub has begun")
+
+        self.assertEqual(self.doctor(port=server.port).of("contents"), [])
+        server.stop()
+        self.assertEqual(self.doctor().of("contents"), [])
 
     def test_it_sees_the_server_of_another_user(self) -> None:
         nobody = self.as_nobody()

@@ -1,5 +1,7 @@
 #include "directory_contents.hpp"
 
+#include "pkc/blob/disk.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,7 +34,10 @@ Role role_of(std::string_view name) {
       (name.size() == 2 && std::ranges::all_of(name, is_digit))) {
     return Role::directory;
   }
-  return name == "lock" || name == "keys.lock" ? Role::file : Role::foreign;
+  // The index has files of its database beside it, and what it has moved aside.
+  const bool is_file = name == blob::kLockFile || name == blob::kKeyLockFile ||
+                       name == blob::kScrubFile || name.starts_with("index.db");
+  return is_file ? Role::file : Role::foreign;
 }
 
 bool is_usable(const std::string& path, const struct stat& status, uid_t owner) {
