@@ -111,9 +111,9 @@ make_user() {
 }
 
 install_service() {
-  sed "s|/usr/bin/polykit-cache|$prefix/bin/polykit-cache|" "$here/systemd/polykit-cache.service" |
-    put 644 "$units/systemd/system/polykit-cache.service"
-  put 644 "$units/systemd/system/polykit-cache.socket" <"$here/systemd/polykit-cache.socket"
+  for file in "$here"/systemd/*.service "$here"/systemd/*.socket "$here"/systemd/*.timer; do
+    sed "s|/usr/bin/polykit-cache|$prefix/bin/polykit-cache|" "$file" | put 644 "$units/systemd/system/${file##*/}"
+  done
   put 644 "$units/sysusers.d/polykit-cache.conf" <"$here/systemd/polykit-cache.sysusers"
   put 644 "$units/tmpfiles.d/polykit-cache.conf" <"$here/systemd/polykit-cache.tmpfiles"
   if [ ! -e "$destdir$etc/polykit-cache.yaml" ]; then
@@ -144,7 +144,7 @@ install_all() {
   put 644 "$prefix/$fish" <"$here/completions/polykit-cache.fish"
   put 644 "$prefix/share/doc/polykit-cache/README.md" <"$here/README.md"
   put 644 "$prefix/share/doc/polykit-cache/polykit-cache.yaml" <"$here/polykit-cache.yaml"
-  for file in "$here"/licenses/* "$here"/licenses/common-licenses/*; do
+  for file in "$here"/licenses/* "$here"/licenses/common-licenses/* "$here"/migration/*; do
     [ -f "$file" ] || continue
     put 644 "$prefix/share/doc/polykit-cache/${file#"$here/"}" <"$file"
   done
@@ -164,10 +164,12 @@ say_next() {
 
 uninstall_service() {
   if systemd_runs; then
-    systemctl disable --now polykit-cache.socket polykit-cache.service 2>/dev/null || true
+    systemctl disable --now polykit-cache-fsck.timer polykit-cache.socket polykit-cache.service 2>/dev/null || true
   fi
-  rm -f "$destdir$units/systemd/system/polykit-cache.service" "$destdir$units/systemd/system/polykit-cache.socket" \
-    "$destdir$units/sysusers.d/polykit-cache.conf" "$destdir$units/tmpfiles.d/polykit-cache.conf"
+  for file in "$here"/systemd/*.service "$here"/systemd/*.socket "$here"/systemd/*.timer; do
+    rm -f "$destdir$units/systemd/system/${file##*/}"
+  done
+  rm -f "$destdir$units/sysusers.d/polykit-cache.conf" "$destdir$units/tmpfiles.d/polykit-cache.conf"
   if [ -f "$destdir$etc/polykit-cache.yaml" ] && settings | cmp -s - "$destdir$etc/polykit-cache.yaml"; then
     rm -f "$destdir$etc/polykit-cache.yaml"
     rmdir "$destdir$etc" 2>/dev/null || true

@@ -24,7 +24,7 @@ import name_spaces  # noqa: E402
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 SYSTEMD = Path("/lib/systemd/systemd")
 
-# $1 the test's directory, $2 the binary, $3 the units. Runs as process 1 of its name space.
+# $1 the test's directory, $2 the binary, $3 the units, or nothing. Runs as process 1 of its name space.
 BOOT = r"""
 set -eu
 mkdir "$1/etc"
@@ -39,21 +39,24 @@ mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
 mount --bind /dev/null /dev/console
 
-# As an installer does it.
-mkdir -p /usr/local/bin /run/units/polykit-cache.service.d /etc/polykit-cache
+rm -rf /etc/systemd/system
+mkdir -p /etc/systemd/system /usr/local/bin /run/units/polykit-cache.service.d
 cp "$2" /usr/local/bin/polykit-cache
-sed 's|/usr/bin/polykit-cache|/usr/local/bin/polykit-cache|' "$3/polykit-cache.service" >/run/units/polykit-cache.service
-cp "$3/polykit-cache.socket" /run/units/
-echo 'storage_dir: /var/cache/polykit' >/etc/polykit-cache/polykit-cache.yaml
-systemd-sysusers "$3/polykit-cache.sysusers"
-systemd-tmpfiles --create "$3/polykit-cache.tmpfiles"
+if [ -n "$3" ]; then # as an installer does it
+  mkdir /etc/polykit-cache
+  sed 's|/usr/bin/polykit-cache|/usr/local/bin/polykit-cache|' "$3/polykit-cache.service" >/run/units/polykit-cache.service
+  cp "$3/polykit-cache.socket" /run/units/
+  echo 'storage_dir: /var/cache/polykit' >/etc/polykit-cache/polykit-cache.yaml
+  systemd-sysusers "$3/polykit-cache.sysusers"
+  systemd-tmpfiles --create "$3/polykit-cache.tmpfiles"
+fi
 
 # There is no journal here.
 printf '[Service]\nStandardOutput=append:/run/server.log\n' >/run/units/polykit-cache.service.d/log.conf
 for target in sysinit basic shutdown network-online sockets multi-user umount final; do
   printf '[Unit]\nDefaultDependencies=no\n' >"/run/units/$target.target"
 done
-export container=pkc SYSTEMD_UNIT_PATH=/run/units
+export container=pkc SYSTEMD_UNIT_PATH=/run/units:/etc/systemd/system:/usr/local/lib/systemd/system
 exec /lib/systemd/systemd --system --unit=sysinit.target --show-status=0
 """
 
@@ -144,9 +147,11 @@ class Machine:
 
 
 class Booted(Machine):
-    """This machine's systemd with our units, as an installer leaves them."""
+    """This machine's systemd, and the binary as /usr/local/bin/polykit-cache.
 
-    def __init__(self, directory: Path, binary: Path) -> None:
-        super().__init__(
-            directory, ["sh", "-c", BOOT, "boot", str(directory), str(binary), str(UNITS)]
-        )
+    With our units, as an installer leaves them; or, without `units`, with nothing else of ours.
+    """
+
+    def __init__(self, directory: Path, binary: Path, units: Path | None = UNITS) -> None:
+        boot = ["sh", "-c", BOOT, "boot", str(directory), str(binary), str(units or "")]
+        super().__init__(directory, boot)
