@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <charconv>
 #include <exception>
 #include <memory>
 #include <string_view>
@@ -17,6 +18,9 @@ namespace pkc::net {
 namespace {
 
 constexpr std::string_view kUnixPrefix = "unix:";
+constexpr unsigned kHttpPort = 80;
+constexpr unsigned kHttpsPort = 443;
+constexpr unsigned kPortMax = 65535;
 
 bool is_unix(const Origin& origin) {
   return origin.host.starts_with(kUnixPrefix);
@@ -40,6 +44,7 @@ void set_up(httplib::ClientImpl& client, const Origin& origin, const Limits& lim
   client.set_max_timeout(limits.timeout);
   client.set_payload_max_length(limits.body_size_max);
   client.set_follow_location(false);
+  client.set_path_encode(false);
   client.set_keep_alive(false);
 }
 
@@ -59,7 +64,11 @@ std::string Origin::text() const {
          (is_v6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
 }
 
-Result<Answer> get(const Origin& origin, const std::string& target, const Limits& limits) try {
+Result<Answer> get(const Origin& origin, const std::string& target, const Limits& limits) {
+  return exchange(origin, {.method = "GET", .target = target, .token = {}}, limits);
+}
+
+Result<Answer> exchange(const Origin& origin, const Request& request, const Limits& limits) try {
   const std::string host = is_unix(origin) ? origin.host.substr(kUnixPrefix.size()) : origin.host;
   std::unique_ptr<httplib::ClientImpl> client;
   if (origin.scheme == Scheme::https) {
@@ -68,7 +77,13 @@ Result<Answer> get(const Origin& origin, const std::string& target, const Limits
     client = std::make_unique<httplib::ClientImpl>(host, origin.port);
   }
   set_up(*client, origin, limits);
-  const httplib::Result result = client->Get(target);
+  httplib::Request message;
+  message.method = request.method;
+  message.path = request.target;
+  if (!request.token.empty()) {
+    message.set_header("Authorization", "Bearer " + request.token);
+  }
+  const httplib::Result result = client->send(message);
   if (!result) {
     return failure(result.error(), origin);
   }
@@ -91,6 +106,43 @@ Result<void> shake_hands(const Origin& origin, const Limits& limits) try {
   return agreed ? Result<void>{} : failure(result.error(), origin);
 } catch (const std::exception& error) {
   return fail(Errc::unavailable, origin.text() + ": " + error.what());
+}
+
+Result<Origin> parse_origin(std::string_view url) {
+  constexpr std::string_view kExpected =
+      "is not http://HOST[:PORT], https://HOST[:PORT] or unix:/PATH";
+  const auto wrong = [&] { return fail(Errc::invalid_argument, std::string(kExpected)); };
+  if (url.starts_with(kUnixPrefix)) {
+    return url.substr(kUnixPrefix.size()).starts_with('/')
+               ? Result<Origin>(Origin{.host = std::string(url)})
+               : wrong();
+  }
+  const bool is_https = url.starts_with("https://");
+  if (!is_https && !url.starts_with("http://")) {
+    return wrong();
+  }
+  std::string_view host = url.substr(url.find("//") + 2);
+  host = host.ends_with('/') ? host.substr(0, host.size() - 1) : host;
+  const std::size_t bracket = host.starts_with('[') ? host.find(']') : 0;
+  const std::size_t colon = bracket == std::string_view::npos ? bracket : host.find(':', bracket);
+  unsigned port = is_https ? kHttpsPort : kHttpPort;
+  if (colon != std::string_view::npos) {
+    const std::string_view digits = host.substr(colon + 1);
+    const char* const end = digits.data() + digits.size();
+    const auto [rest, error] = std::from_chars(digits.data(), end, port);
+    if (error != std::errc{} || rest != end || port == 0 || port > kPortMax) {
+      return wrong();
+    }
+    host = host.substr(0, colon);
+  }
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  host = bracketed ? host.substr(1, host.size() - 2) : host;
+  if (host.empty() || host.find_first_of("/@?# []") != std::string_view::npos) {
+    return wrong();
+  }
+  return Origin{.scheme = is_https ? Scheme::https : Scheme::http,
+                .host = std::string(host),
+                .port = static_cast<std::uint16_t>(port)};
 }
 
 std::string address_of_listener(const std::string& bind) {

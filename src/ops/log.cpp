@@ -213,6 +213,10 @@ std::unique_ptr<Log> make_stdout_log(LogOptions options) {
   return make_descriptor_log(options, STDOUT_FILENO);
 }
 
+std::unique_ptr<Log> make_stderr_log(LogOptions options) {
+  return make_descriptor_log(options, STDERR_FILENO);
+}
+
 LogReader stdout_reader(std::string_view journal_stream) {
   struct stat output{};
   if (::fstat(STDOUT_FILENO, &output) != 0) {

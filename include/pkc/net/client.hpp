@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace pkc::net {
 
@@ -38,19 +39,32 @@ struct Limits {
   ByteCount body_size_max = 64 * kKiB;
 };
 
+struct Request {
+  std::string method = "GET";
+  std::string target; ///< path and query, encoded
+  std::string token;  ///< sent as Bearer; empty: no credentials
+};
+
 struct Answer {
   int status = 0;
   std::string body;
 };
 
-/// Sends GET `target` on a connection of its own and returns whatever is answered; redirects are
-/// not followed, and no proxy is used. Blocks. Thread-safe, in a process that ignores SIGPIPE.
-/// Errors: unavailable when there was no whole answer within the limits.
+/// Sends a request without body on a connection of its own and returns whatever is answered;
+/// redirects are not followed, and no proxy is used. Blocks. Thread-safe, in a process that ignores
+/// SIGPIPE. Errors: unavailable when there was no whole answer within the limits.
+Result<Answer> exchange(const Origin& origin, const Request& request, const Limits& limits);
+
+/// exchange() of GET `target`.
 Result<Answer> get(const Origin& origin, const std::string& target, const Limits& limits);
 
 /// Agrees with an https server on TLS and leaves. That succeeds also at a server that asks for a
 /// certificate of the client, which it looks at afterwards. As get() otherwise.
 Result<void> shake_hands(const Origin& origin, const Limits& limits);
+
+/// Parses "http://host[:port]", "https://host[:port]" (an IPv6 address in brackets; a "/" at the
+/// end does not matter) and "unix:/PATH". Pure. Errors: invalid_argument.
+Result<Origin> parse_origin(std::string_view url);
 
 /// The address by which this machine reaches what listens on `bind`: loopback for the addresses
 /// that stand for all, and no brackets. Pure.

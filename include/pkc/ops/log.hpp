@@ -101,6 +101,8 @@ class Log {
 
 /// A log on standard output.
 std::unique_ptr<Log> make_stdout_log(LogOptions options);
+/// A log on standard error, for commands: their output is for whoever reads it.
+std::unique_ptr<Log> make_stderr_log(LogOptions options);
 
 /// What reads standard output: the journal when `journal_stream`, the value of JOURNAL_STREAM
 /// (empty: not set), names it (systemd.exec(5)). A shell may have redirected the output since it

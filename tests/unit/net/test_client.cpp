@@ -48,6 +48,15 @@ std::unique_ptr<Server> start(ServerOptions options = {}) {
   };
   router.add(
       {pkc::http::Method::get, "/here", pkc::http::RouteAccess::open(), answer(200, "it is here")});
+  router.add({pkc::http::Method::delete_,
+              "/echo",
+              pkc::http::RouteAccess::open(),
+              [](pkc::http::Request& request) {
+                auto response = pkc::http::make_response(200);
+                response.body = request.method_name + " " + request.query + " " +
+                                std::string(request.headers.get("Authorization").value_or(""));
+                return response;
+              }});
   router.add({pkc::http::Method::get, "/ill", pkc::http::RouteAccess::open(), answer(503, "ill")});
   router.add({pkc::http::Method::get,
               "/big",
@@ -249,6 +258,61 @@ TEST_SUITE("net::client") {
       CHECK(shake_hands(origin_of(*server, Scheme::https), {}));
       CHECK(get(origin_of(*server, Scheme::https), "/here", {}).has_value() ==
             (clients == TlsFiles::Clients::anonymous));
+    }
+  }
+
+  TEST_CASE("exchange: method, target and token arrive as they are") {
+    const auto server = start();
+
+    const auto answer =
+        pkc::net::exchange(origin_of(*server),
+                           {.method = "DELETE", .target = "/echo?a=%26&b=c", .token = "secret"},
+                           {});
+
+    REQUIRE(answer);
+    CHECK(answer->status == 200);
+    CHECK(answer->body == "DELETE a=%26&b=c Bearer secret");
+  }
+
+  TEST_CASE("parse_origin: whatever a URL of a server may look like") {
+    const std::pair<std::string, std::string> rows[] = {
+        {"http://cache.example", "http://cache.example:80"},
+        {"http://cache.example/", "http://cache.example:80"},
+        {"https://cache.example", "https://cache.example:443"},
+        {"https://[::1]:8443", "https://[::1]:8443"},
+        {"https://[::1]", "https://[::1]:443"},
+        {"http://127.0.0.1:65535", "http://127.0.0.1:65535"},
+        {"unix:/run/http.sock", "unix:/run/http.sock"}};
+    for (const auto& [url, text] : rows) {
+      CAPTURE(url);
+      const auto origin = pkc::net::parse_origin(url);
+      REQUIRE(origin);
+      CHECK(origin->text() == text);
+      CHECK(origin->certificate == PeerCertificate::valid);
+    }
+  }
+
+  TEST_CASE("parse_origin: anything else is refused") {
+    for (const std::string_view url : {"",
+                                       "cache.example",
+                                       "ftp://cache.example",
+                                       "http://",
+                                       "http://:80",
+                                       "http://a:0",
+                                       "http://a:65536",
+                                       "http://a:80x",
+                                       "http://a:",
+                                       "http://a/path",
+                                       "http://user@a",
+                                       "http://a b",
+                                       "http://[::1",
+                                       "http://[]",
+                                       "unix:",
+                                       "unix:relative"}) {
+      CAPTURE(url);
+      const auto origin = pkc::net::parse_origin(url);
+      REQUIRE_FALSE(origin);
+      CHECK(origin.error().code == Errc::invalid_argument);
     }
   }
 
