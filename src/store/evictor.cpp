@@ -145,6 +145,26 @@ Result<Evicted> Evictor::evict_unused(index::Time time, const std::stop_token& s
   return evict_while("", Reason::unused, goes, stop);
 }
 
+Result<Evicted> Evictor::collect(const Collection& wanted) {
+  const auto in_time = [&] { return parts_.clock.steady_now() < wanted.until; };
+  Evicted all;
+  if (wanted.unused_since) {
+    const auto unused = [&](const Object& next, const Evicted& /*evicted*/) {
+      return next.accessed_at < *wanted.unused_since && in_time();
+    };
+    TRY_ASSIGN(all, evict_while(wanted.space, Reason::unused, unused, {}));
+  }
+  if (all.bytes < wanted.bytes) {
+    const auto for_room = [&](const Object& /*next*/, const Evicted& evicted) {
+      return all.bytes + evicted.bytes < wanted.bytes && in_time();
+    };
+    TRY_ASSIGN(const Evicted more, evict_while(wanted.space, Reason::room, for_room, {}));
+    all.objects += more.objects;
+    all.bytes += more.bytes;
+  }
+  return all;
+}
+
 void Evictor::look_for_unused(const std::stop_token& stop) {
   if (options_.unused_max.count() == 0 || parts_.clock.steady_now() < next_look_) {
     return;

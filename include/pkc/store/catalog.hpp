@@ -10,6 +10,7 @@
 #include "pkc/ops/log.hpp"
 #include "pkc/store/room.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -60,7 +61,12 @@ class Catalog {
   /// Removed or taken out of sight, by whoever holds the exclusive lock of the key.
   void removed(std::string_view key, ByteCount size);
   /// Answered for.
-  void read(std::string_view key) { parts_.index.note_read(space_, key); }
+  void read(std::string_view key) {
+    parts_.index.note_read(space_, key);
+    reads_.fetch_add(1, std::memory_order_relaxed);
+  }
+  /// How often read() was called.
+  [[nodiscard]] std::uint64_t reads() const { return reads_.load(std::memory_order_relaxed); }
 
   using Report = std::function<void(const CompareProgress&)>;
 
@@ -95,6 +101,7 @@ class Catalog {
   CatalogParts parts_;
   const std::string space_;
   Guarded<Recent> recent_;
+  std::atomic<std::uint64_t> reads_{0};
 };
 
 } // namespace pkc::store

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -48,6 +49,16 @@ struct Evicted {
   ByteCount bytes = 0; ///< of the disk
 };
 
+/// What somebody wants gone now. An object goes when either says so.
+struct Collection {
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
+  std::string space{};                       ///< empty: any
+  ByteCount bytes = 0;                       ///< of the disk, least recently used first
+  std::optional<index::Time> unused_since{}; ///< what nobody has read since then
+  // NOLINTEND(readability-redundant-member-init)
+  SteadyTime until = SteadyTime::max(); ///< when to stop in the middle
+};
+
 /// Objects go by the order of their last use, pinned ones never. A read in progress goes on; an
 /// upload is no object yet. One thread at a time.
 class Evictor {
@@ -65,6 +76,8 @@ class Evictor {
   Result<Evicted> evict(const Demand& demand, const std::stop_token& stop);
   /// Lets go what nobody has read since `time`. Errors: those of the index.
   Result<Evicted> evict_unused(index::Time time, const std::stop_token& stop);
+  /// Lets go what is wanted, until that time. Errors: those of the index.
+  Result<Evicted> collect(const Collection& wanted);
 
  private:
   enum class Reason : std::uint8_t {

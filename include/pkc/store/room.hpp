@@ -74,6 +74,7 @@ class Room {
   void release(std::string_view space, ByteCount bytes);
 
   [[nodiscard]] bool limited() const { return limited_; }
+  [[nodiscard]] const RoomLimits& limits() const { return limits_; }
   [[nodiscard]] bool watches_disk() const { return limits_.disk_free_min > 0; }
   /// Objects and uploads of all spaces, or of one.
   [[nodiscard]] ByteCount taken(std::string_view space = {});
