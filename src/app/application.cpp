@@ -245,6 +245,13 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
     protocols::mount_metrics(router, metrics);
   }
   protocols::mount_admin(router, readiness, system_clock());
+  protocols::mount_inventory(router,
+                             storage->inventory(),
+                             system_clock(),
+                             log,
+                             {.version = std::string(kVersion),
+                              .commit = std::string(kCommit),
+                              .started = system_clock().steady_now()});
   RequestMetrics request_metrics(metrics, router.endpoints());
   TRY_ASSIGN(const auto access_file, open_access_log(settings));
   const http::AccessLog access_log =

@@ -146,8 +146,16 @@ Storage::Storage(const config::Settings& settings,
                 .metrics = parts.metrics},
                {.unused_max = std::chrono::floor<std::chrono::seconds>(settings.max_age),
                 .tick = store::EvictorOptions{}.tick,
-                .batch = store::EvictorOptions{}.batch}) {
+                .batch = store::EvictorOptions{}.batch}),
+      inventory_({.backend = *backend_,
+                  .index = *index_,
+                  .room = room_,
+                  .clock = parts.clock,
+                  .log = parts.log,
+                  .metrics = parts.metrics},
+                 std::chrono::floor<std::chrono::seconds>(settings.max_age)) {
   evictor_.add_space(std::string(kPolykitSpace), *polykit_);
+  inventory_.add_space(polykit_catalog_, *polykit_);
 }
 
 Result<std::unique_ptr<Storage>> Storage::open(const config::Settings& settings,
@@ -158,6 +166,31 @@ Result<std::unique_ptr<Storage>> Storage::open(const config::Settings& settings,
              locks::LockFile::open(settings.storage_dir + '/' + std::string(blob::kKeyLockFile)));
   return std::unique_ptr<Storage>(
       new Storage(settings, parts, std::move(backend), std::move(key_lock_file)));
+}
+
+Result<std::unique_ptr<Storage>> Storage::open_beside(const config::Settings& settings,
+                                                      StorageParts parts) {
+  TRY_ASSIGN(auto backend,
+             blob::open_disk_backend(posix_file_system(), disk_options(settings, UniqueFd())));
+  TRY_ASSIGN(locks::LockFile key_lock_file,
+             locks::LockFile::open(settings.storage_dir + '/' + std::string(blob::kKeyLockFile)));
+  return std::unique_ptr<Storage>(
+      new Storage(settings, parts, std::move(backend), std::move(key_lock_file)));
+}
+
+Result<store::CompareProgress> Storage::compare(std::optional<index::Time> since,
+                                                const store::Catalog::Report& report) {
+  const index::State seen = index_->state();
+  store::CompareProgress progress;
+  TRY(polykit_catalog_.compare(since, {}, [&](const store::CompareProgress& now) {
+    progress = now;
+    report(now);
+  }));
+  TRY_ASSIGN(const bool complete, index_->mark_complete(seen));
+  if (!complete) {
+    return fail(Errc::unavailable, "the index was damaged meanwhile");
+  }
+  return progress;
 }
 
 void Storage::start_jobs() {
@@ -178,13 +211,13 @@ void Storage::keep_in_step(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const index::State seen = index_->state();
     if (seen.available && !seen.complete) {
-      compare(seen, stop);
+      bring_in_step(seen, stop);
     }
     rest(stop);
   }
 }
 
-void Storage::compare(const index::State& seen, const std::stop_token& stop) {
+void Storage::bring_in_step(const index::State& seen, const std::stop_token& stop) {
   store::CompareProgress progress;
   const auto whole = polykit_catalog_.compare(
       seen.since, stop, [&](const store::CompareProgress& now) { progress = now; });

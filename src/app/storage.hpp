@@ -16,9 +16,11 @@
 #include "pkc/store/catalog.hpp"
 #include "pkc/store/content_store.hpp"
 #include "pkc/store/evictor.hpp"
+#include "pkc/store/inventory.hpp"
 #include "pkc/store/room.hpp"
 
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string_view>
 
@@ -45,10 +47,24 @@ class Storage {
                                                StorageParts parts,
                                                UniqueFd inherited_lock);
 
+  /// For a command that only reads, beside a server or without one: takes no lock of the directory
+  /// and makes none. Errors: io, also when there is no such directory.
+  static Result<std::unique_ptr<Storage>> open_beside(const config::Settings& settings,
+                                                      StorageParts parts);
+
   [[nodiscard]] blob::Backend& backend() { return *backend_; }
   [[nodiscard]] index::Index& index() { return *index_; }
   [[nodiscard]] store::Room& room() { return room_; }
   [[nodiscard]] store::ContentStore& polykit() { return *polykit_; }
+  [[nodiscard]] store::Inventory& inventory() { return inventory_; }
+
+  /// For a command, in place of the jobs: takes over what the index says of the room that is taken.
+  /// Errors: those of the index.
+  Result<void> begin_books() { return polykit_catalog_.begin(); }
+  /// For a command, likewise: brings the index in step with all files, or those that may have
+  /// changed since it was. Errors: those of index and disk.
+  Result<store::CompareProgress> compare(std::optional<index::Time> since,
+                                         const store::Catalog::Report& report);
 
   /// Eviction, and bringing the index in step with the files. Once, before serving.
   void start_jobs();
@@ -59,7 +75,7 @@ class Storage {
           std::unique_ptr<blob::Backend> backend,
           locks::LockFile key_lock_file);
   void keep_in_step(const std::stop_token& stop);
-  void compare(const index::State& seen, const std::stop_token& stop);
+  void bring_in_step(const index::State& seen, const std::stop_token& stop);
 
   StorageParts parts_;
   std::unique_ptr<blob::Backend> backend_;
@@ -70,6 +86,7 @@ class Storage {
   store::Catalog polykit_catalog_;
   std::unique_ptr<store::ContentStore> polykit_;
   store::Evictor evictor_;
+  store::Inventory inventory_;
   Jobs jobs_; // uses everything above
 };
 

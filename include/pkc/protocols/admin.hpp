@@ -3,8 +3,12 @@
 
 #include "pkc/base/clock.hpp"
 #include "pkc/http/router.hpp"
+#include "pkc/ops/log.hpp"
 #include "pkc/ops/metrics.hpp"
+#include "pkc/store/inventory.hpp"
 #include "pkc/store/readiness.hpp"
+
+#include <string>
 
 namespace pkc::protocols {
 
@@ -20,5 +24,34 @@ void mount_metrics(http::Router& router, ops::Metrics& metrics);
 ///
 /// No cache may keep any of the answers. All references outlive the router.
 void mount_admin(http::Router& router, store::Readiness& readiness, const Clock& clock);
+
+/// Who answers.
+struct ServerIdentity {
+  std::string version;
+  std::string commit;   ///< may be empty
+  SteadyTime started{}; ///< of the process
+};
+
+/// Adds, all for Scope::admin and with JSON answers that no cache may keep:
+///
+///     GET    /api/stats                          totals of each space, limits, state of the index
+///     GET    /api/artifacts                      one page of objects; space, prefix, sort (key,
+///                                                stored, accessed, size), order (asc, desc),
+///                                                limit (1 to 1000), cursor ("next" of the last)
+///     GET    /api/artifacts/{space}/{key}        what is known of one object, or 404
+///     DELETE /api/artifacts/{space}/{key}        204, or 404
+///     PUT    /api/artifacts/{space}/{key}/pin    204, or 404
+///     DELETE /api/artifacts/{space}/{key}/pin    204, or 404
+///     POST   /api/gc                             lets objects go for about two seconds: max_size,
+///                                                older_than, space; neither: to the limits.
+///                                                "finished" says whether to ask again
+///
+/// A wrong parameter is 400 and named; 503 says that the index cannot be asked now. References
+/// outlive the router.
+void mount_inventory(http::Router& router,
+                     store::Inventory& inventory,
+                     const Clock& clock,
+                     ops::Log& log,
+                     const ServerIdentity& identity);
 
 } // namespace pkc::protocols

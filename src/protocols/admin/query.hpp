@@ -1,0 +1,43 @@
+// Query: the parameters behind the "?" of an admin request, each checked and none overlooked.
+#pragma once
+
+#include "pkc/base/bytes.hpp"
+#include "pkc/base/result.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace pkc::protocols::admin {
+
+/// The parameters of one request. One thread at a time.
+class Query {
+ public:
+  /// Of "limit=5&prefix=a%20b" (a "+" is a blank). Errors: invalid_argument for broken percent
+  /// encoding and for a name that comes twice.
+  static Result<Query> parse(std::string_view text);
+
+  // Each take_x() removes the parameter. Absent, or empty: nothing. Errors: invalid_argument, whose
+  // message names the parameter and what it takes.
+  std::optional<std::string> take_text(std::string_view name);
+  Result<std::optional<std::uint64_t>> take_number(std::string_view name,
+                                                   std::uint64_t min,
+                                                   std::uint64_t max);
+  Result<std::optional<ByteCount>> take_size(std::string_view name);
+  Result<std::optional<std::chrono::milliseconds>> take_duration(std::string_view name);
+
+  /// Errors: invalid_argument, naming a parameter that nobody took.
+  [[nodiscard]] Result<void> finish() const;
+
+ private:
+  std::map<std::string, std::string, std::less<>> values_;
+};
+
+/// Percent decoding, and blanks for "+"; nothing when it is broken.
+std::optional<std::string> decode_query_text(std::string_view text);
+
+} // namespace pkc::protocols::admin
