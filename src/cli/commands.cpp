@@ -30,6 +30,67 @@ constexpr std::array kDoctorOptions = {
     Option{.name = "json", .value = "", .help = "prints JSON, for scripts"},
 };
 
+constexpr Option kJson{.name = "json", .value = "", .help = "prints JSON, for scripts"};
+constexpr Option kJsonLines{
+    .name = "json", .value = "", .help = "prints one JSON object a line, for scripts"};
+constexpr Option kUrl{.name = "url",
+                      .value = "URL",
+                      .help = "asks the server there: http://HOST:PORT, https://..., unix:/PATH"};
+constexpr Option kTokenFile{.name = "token-file",
+                            .value = "FILE",
+                            .help = "the token for that server, in the first line of a file"};
+constexpr Option kSpace{.name = "space", .value = "NAME", .help = "of this space; else polykit"};
+
+constexpr std::array kStatsOptions = {kJson, kUrl, kTokenFile};
+constexpr std::array kListOptions = {
+    Option{.name = "prefix", .value = "TEXT", .help = "only keys that begin like this"},
+    Option{.name = "sort", .value = "BY", .help = "key, stored, accessed or size; else key"},
+    Option{.name = "order", .value = "ORDER", .help = "asc or desc; else asc"},
+    Option{.name = "limit", .value = "N", .help = "no more than so many"},
+    kSpace,
+    kJsonLines,
+    kUrl,
+    kTokenFile};
+constexpr std::array kKeyOptions = {kSpace, kUrl, kTokenFile};
+constexpr std::array kCollectOptions = {
+    Option{.name = "to-size", .value = "SIZE", .help = "until all objects take no more than this"},
+    Option{.name = "older-than", .value = "DURATION", .help = "what nobody has read for so long"},
+    Option{.name = "space", .value = "NAME", .help = "only of this space"},
+    kJson,
+    kUrl,
+    kTokenFile};
+constexpr std::array kRebuildOptions = {kJson};
+constexpr std::size_t kKeysMax = 100'000;
+constexpr Operands kKeys{.syntax = "KEY...", .min = 1, .max = kKeysMax};
+
+#define PKC_ADMIN_EXIT_CODES                                             \
+  "\nExit codes:\n"                                                      \
+  "  0  done\n"                                                          \
+  "  1  it failed, or a KEY does not exist; standard error says which\n" \
+  "  2  wrong flags, options, variables or settings file; standard error says which\n"
+
+constexpr std::string_view kReadingDetails =
+    "Without --url it looks into the storage directory, also beside a server; what that\n"
+    "has learnt in the last seconds may be missing then.\n" PKC_ADMIN_EXIT_CODES;
+constexpr std::string_view kChangingDetails =
+    "Without --url it works on the storage directory, and only while no server uses it;\n"
+    "no server can start meanwhile. Run it as the user that owns the "
+    "directory.\n" PKC_ADMIN_EXIT_CODES;
+constexpr std::string_view kCollectDetails =
+    "Without --to-size and --older-than, artifacts go until the limits of the settings\n"
+    "(those of the server, with --url) hold: cache-max-size, space-max-size,\n"
+    "min-free-space and max-age. Least recently used ones go first, pinned ones never.\n"
+    "\n"
+    "Without --url it works on the storage directory, and only while no server uses it;\n"
+    "no server can start meanwhile. Run it as the user that owns the "
+    "directory.\n" PKC_ADMIN_EXIT_CODES;
+constexpr std::string_view kRebuildDetails =
+    "Compares every file with the index and corrects that. Pins, access times and hits\n"
+    "stay. A server does this by itself where it is needed, so this is for a directory\n"
+    "that no server uses; no server can start meanwhile. Run it as the user that owns\n"
+    "the directory.\n" PKC_ADMIN_EXIT_CODES;
+#undef PKC_ADMIN_EXIT_CODES
+
 constexpr std::string_view kDoctorDetails =
     "Reads what the server reads, looks at directory, disk, address, certificates,\n"
     "limits and clock, and prints a line for each: ok, note, warning or problem, with\n"
@@ -99,6 +160,34 @@ constexpr std::array kCommands = {
     Command{.syntax = {.command = "healthcheck"},
             .help = "asks the server with these settings, on this machine, whether it is well",
             .run = run_healthcheck},
+    Command{.syntax = {.command = "stats", .options = kStatsOptions},
+            .help = "tells how much is stored, and what the limits are",
+            .details = kReadingDetails,
+            .run = run_stats},
+    Command{.syntax = {.command = "ls", .options = kListOptions},
+            .help = "lists artifacts: key, size, times, hits, pinned or not",
+            .details = kReadingDetails,
+            .run = run_ls},
+    Command{.syntax = {.command = "rm", .options = kKeyOptions, .operands = kKeys},
+            .help = "removes artifacts",
+            .details = kChangingDetails,
+            .run = run_rm},
+    Command{.syntax = {.command = "pin", .options = kKeyOptions, .operands = kKeys},
+            .help = "keeps artifacts from being evicted",
+            .details = kChangingDetails,
+            .run = run_pin},
+    Command{.syntax = {.command = "unpin", .options = kKeyOptions, .operands = kKeys},
+            .help = "lets them be evicted again",
+            .details = kChangingDetails,
+            .run = run_unpin},
+    Command{.syntax = {.command = "gc", .options = kCollectOptions},
+            .help = "evicts artifacts now",
+            .details = kCollectDetails,
+            .run = run_gc},
+    Command{.syntax = {.command = "index rebuild", .options = kRebuildOptions},
+            .help = "brings the index in step with the files",
+            .details = kRebuildDetails,
+            .run = run_index_rebuild},
     Command{.syntax = {.command = "config show", .options = kConfigShowOptions},
             .help = "prints every setting, its value and where that came from",
             .run = run_config_show},

@@ -1,0 +1,188 @@
+#include "pkc/app/administration.hpp"
+
+#include "storage.hpp"
+
+#include "pkc/base/clock.hpp"
+#include "pkc/http/router.hpp"
+#include "pkc/net/client.hpp"
+#include "pkc/ops/log.hpp"
+#include "pkc/ops/metrics.hpp"
+#include "pkc/protocols/admin.hpp"
+#include "pkc/version.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace pkc::app {
+
+namespace {
+
+class RemoteAdministration final : public Administration {
+ public:
+  RemoteAdministration(net::Origin origin, std::string token)
+      : origin_(std::move(origin)), token_(std::move(token)) {}
+
+  Result<AdminAnswer> ask(const std::string& method, const std::string& target) override {
+    TRY_ASSIGN(net::Answer answer,
+               net::exchange(origin_,
+                             {.method = method, .target = target, .token = token_},
+                             {.timeout = kTimeout, .body_size_max = kAnswerMax}));
+    return AdminAnswer{.status = answer.status, .body = std::move(answer.body)};
+  }
+
+ private:
+  static constexpr std::chrono::seconds kTimeout{60}; // a loaded server may take long to evict
+  static constexpr ByteCount kAnswerMax = 4 * kMiB;   // a whole page has a few hundred KiB
+
+  net::Origin origin_;
+  std::string token_;
+};
+
+http::Method method_of(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, http::Method>, 4> kMethods{
+      {{"GET", http::Method::get},
+       {"PUT", http::Method::put},
+       {"POST", http::Method::post},
+       {"DELETE", http::Method::delete_}}};
+  for (const auto& [known, method] : kMethods) {
+    if (known == name) {
+      return method;
+    }
+  }
+  return http::Method::other;
+}
+
+/// What a Storage reports to, in a command.
+struct Surroundings {
+  std::unique_ptr<ops::Log> log = ops::make_stderr_log({.level = ops::LogLevel::warn});
+  ops::Metrics metrics;
+  [[nodiscard]] StorageParts parts() {
+    return {.clock = system_clock(), .log = *log, .metrics = metrics};
+  }
+};
+
+/// The routes of the server, asked without a socket in between.
+class DirectoryAdministration final : public Administration {
+ public:
+  DirectoryAdministration(std::unique_ptr<Surroundings> surroundings,
+                          std::unique_ptr<Storage> storage)
+      : surroundings_(std::move(surroundings)), storage_(std::move(storage)) {
+    protocols::mount_inventory(router_,
+                               storage_->inventory(),
+                               system_clock(),
+                               *surroundings_->log,
+                               {.version = std::string(kVersion),
+                                .commit = std::string(kCommit),
+                                .started = system_clock().steady_now()});
+  }
+
+  Result<AdminAnswer> ask(const std::string& method, const std::string& target) override {
+    http::Request request;
+    request.method = method_of(method);
+    request.method_name = method;
+    const std::size_t question = std::min(target.find('?'), target.size());
+    request.path = target.substr(0, question);
+    request.query = target.substr(std::min(question + 1, target.size()));
+    request.client_address = "127.0.0.1"; // whoever may write the directory may do everything
+    http::Response response = router_.dispatch(request);
+    auto* const text = std::get_if<std::string>(&response.body);
+    return AdminAnswer{.status = response.status, .body = text == nullptr ? "" : std::move(*text)};
+  }
+
+ private:
+  std::unique_ptr<Surroundings> surroundings_;
+  std::unique_ptr<Storage> storage_;
+  http::Router router_;
+};
+
+/// Files that root makes here would be of no use to the server.
+Result<void> check_directory(const std::string& directory) {
+  struct stat found{};
+  if (::stat(directory.c_str(), &found) != 0) {
+    return fail_errno(errno, "the storage directory " + directory);
+  }
+  if (!S_ISDIR(found.st_mode)) {
+    return fail(Errc::io, "the storage directory " + directory + " is no directory");
+  }
+  if (found.st_uid != ::geteuid()) {
+    return fail(Errc::io,
+                "the storage directory " + directory + " belongs to the user with the number " +
+                    std::to_string(found.st_uid) + ": run this as that user (sudo -u '#" +
+                    std::to_string(found.st_uid) + "' ...)");
+  }
+  return {};
+}
+
+/// Where the server of these settings can be asked, for whoever forgot to.
+std::string url_of(const config::Settings& settings) {
+  const bool is_unix = settings.bind.starts_with("unix:");
+  if (!is_unix && settings.port == 0) {
+    return "URL";
+  }
+  return net::Origin{.scheme = settings.tls_cert.empty() ? net::Scheme::http : net::Scheme::https,
+                     .host = net::address_of_listener(settings.bind),
+                     .port = settings.port}
+      .text();
+}
+
+Result<std::unique_ptr<Storage>> open_alone(const config::Settings& settings, StorageParts parts) {
+  TRY(check_directory(settings.storage_dir));
+  auto storage = Storage::open(settings, parts, UniqueFd());
+  if (!storage && storage.error().code == Errc::unavailable) {
+    return fail(
+        Errc::unavailable,
+        "a server uses the directory " + settings.storage_dir + ": add --url " + url_of(settings));
+  }
+  return storage;
+}
+
+} // namespace
+
+Result<std::unique_ptr<Administration>> administer_server(const RemoteOptions& options) {
+  TRY_ASSIGN(net::Origin origin, net::parse_origin(options.url));
+  return std::make_unique<RemoteAdministration>(std::move(origin), options.token);
+}
+
+Result<std::unique_ptr<Administration>> administer_directory(const config::Settings& settings,
+                                                             Use use) {
+  TRY(check_directory(settings.storage_dir));
+  auto surroundings = std::make_unique<Surroundings>();
+  const StorageParts parts = surroundings->parts();
+  auto opened =
+      use == Use::reading ? Storage::open_beside(settings, parts) : open_alone(settings, parts);
+  TRY_ASSIGN(auto storage, std::move(opened));
+  TRY(storage->begin_books());
+  if (const index::State state = storage->index().state();
+      use == Use::changing && !state.complete) { // as the server does
+    TRY(storage->compare(state.since, [](const store::CompareProgress& /*progress*/) {}));
+  }
+  return std::make_unique<DirectoryAdministration>(std::move(surroundings), std::move(storage));
+}
+
+Result<RebuildProgress> rebuild_index(const config::Settings& settings,
+                                      const std::function<void(const RebuildProgress&)>& report) {
+  Surroundings surroundings;
+  TRY_ASSIGN(const auto storage, open_alone(settings, surroundings.parts()));
+  TRY(storage->begin_books());
+  const auto told = [](const store::CompareProgress& now) {
+    return RebuildProgress{.shards = now.shards,
+                           .shards_done = now.shards_done,
+                           .objects = now.objects,
+                           .added = now.added,
+                           .removed = now.removed};
+  };
+  TRY_ASSIGN(const store::CompareProgress whole,
+             storage->compare(std::nullopt,
+                              [&](const store::CompareProgress& now) { report(told(now)); }));
+  return told(whole);
+}
+
+} // namespace pkc::app
