@@ -22,6 +22,11 @@ namespace pkc::app {
 namespace {
 
 constexpr std::chrono::seconds kStepInterval{1};
+/// Files that were moved or deleted by hand, or by another process, are noticed that late.
+constexpr std::chrono::hours kCompareInterval{1};
+/// Clocks of disks are not exactly ours.
+constexpr std::chrono::minutes kCompareMargin{5};
+constexpr std::chrono::seconds kCompareRetry{30};
 
 blob::DiskOptions disk_options(const config::Settings& settings, UniqueFd inherited_lock) {
   const auto durability = [&] {
@@ -108,11 +113,11 @@ std::unique_ptr<index::Index> open_index(const config::Settings& settings,
 }
 
 /// Waits, but not when told to stop.
-void rest(const std::stop_token& stop) {
+void rest(const std::stop_token& stop, std::chrono::milliseconds time) {
   std::mutex mutex;
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, kStepInterval, [] { return false; });
+  never.wait_for(lock, stop, time, [] { return false; });
 }
 
 } // namespace
@@ -200,7 +205,7 @@ void Storage::start_jobs() {
     bool counts = begun;
     while (!counts && !stop.stop_requested()) { // somebody else has locked the database
       counts = polykit_catalog_.begin().has_value();
-      rest(stop);
+      rest(stop, kStepInterval);
     }
     keep_in_step(stop);
   });
@@ -208,28 +213,50 @@ void Storage::start_jobs() {
 }
 
 void Storage::keep_in_step(const std::stop_token& stop) {
+  WallTimeMs compared = parts_.clock.wall_now_ms();
+  SteadyTime next = parts_.clock.steady_now() + kCompareInterval;
+  bool settled = true;
   while (!stop.stop_requested()) {
     const index::State seen = index_->state();
-    if (seen.available && !seen.complete) {
-      bring_in_step(seen, stop);
+    const bool due = parts_.clock.steady_now() >= next;
+    if (seen.available && (!seen.complete || due)) {
+      const WallTimeMs begun = parts_.clock.wall_now_ms();
+      const bool done =
+          bring_in_step(seen, seen.complete ? compared - kCompareMargin : seen.since, stop);
+      compared = done ? begun : compared;
+      next = parts_.clock.steady_now() + (done ? kCompareInterval : kCompareRetry);
+      settled = false;
+      rest(stop, done ? kStepInterval : kCompareRetry);
     }
-    rest(stop);
+    if (!settled) {
+      settled = polykit_catalog_.settle().value_or(false);
+    }
+    rest(stop, kStepInterval);
   }
 }
 
-void Storage::bring_in_step(const index::State& seen, const std::stop_token& stop) {
+/// Compares what has changed `since`, or everything.
+bool Storage::bring_in_step(const index::State& seen,
+                            std::optional<index::Time> since,
+                            const std::stop_token& stop) {
   store::CompareProgress progress;
   const auto whole = polykit_catalog_.compare(
-      seen.since, stop, [&](const store::CompareProgress& now) { progress = now; });
-  const auto marked = whole && *whole ? index_->mark_complete(seen) : Result<bool>(false);
+      since, stop, [&](const store::CompareProgress& now) { progress = now; });
+  auto marked = whole && *whole ? Result<bool>(true) : Result<bool>(false);
+  if (*marked && !seen.complete) {
+    marked = index_->mark_complete(seen);
+  }
   if (!whole || !marked) {
-    parts_.log.warn("the index could not be compared with the files; trying again",
+    parts_.log.warn("the index could not be compared with the files; trying again later",
                     {{"reason", whole ? marked.error().message : whole.error().message}});
-  } else if (*whole && (progress.added > 0 || progress.removed > 0)) {
+    return false;
+  }
+  if (progress.added > 0 || progress.removed > 0) {
     parts_.log.info(
         "the index has been brought in step with the files",
         {{"objects", progress.objects}, {"added", progress.added}, {"removed", progress.removed}});
   }
+  return *marked;
 }
 
 } // namespace pkc::app

@@ -75,7 +75,9 @@ class Storage {
           std::unique_ptr<blob::Backend> backend,
           locks::LockFile key_lock_file);
   void keep_in_step(const std::stop_token& stop);
-  void bring_in_step(const index::State& seen, const std::stop_token& stop);
+  bool bring_in_step(const index::State& seen,
+                     std::optional<index::Time> since,
+                     const std::stop_token& stop);
 
   StorageParts parts_;
   std::unique_ptr<blob::Backend> backend_;

@@ -37,6 +37,13 @@ Result<void> Catalog::begin() {
   return {};
 }
 
+Result<bool> Catalog::settle() {
+  const std::uint64_t changes = parts_.room.changes();
+  TRY(parts_.index.flush());
+  TRY_ASSIGN(const index::Totals totals, parts_.index.totals(space_));
+  return parts_.room.correct(space_, totals.disk_size, changes);
+}
+
 void Catalog::stored(std::string_view key, ByteCount size, Room::Share& share) {
   share.keep(disk_size_of(size));
   parts_.index.note_stored(space_, key, size, disk_size_of(size));

@@ -39,7 +39,7 @@ Room::Room(RoomLimits limits)
 
 Room::Share::~Share() {
   if (taken_ > 0) {
-    room_.give_back(space_, taken_);
+    room_.finish(space_, taken_, 0);
   }
 }
 
@@ -54,7 +54,7 @@ Result<void> Room::Share::take(ByteCount bytes) {
 
 void Room::Share::keep(ByteCount bytes) {
   PKC_ASSERT(bytes <= taken_);
-  room_.give_back(space_, std::exchange(taken_, 0) - bytes);
+  room_.finish(space_, std::exchange(taken_, 0), bytes);
 }
 
 Room::Account& Room::account(State& state, std::string_view space) {
@@ -62,8 +62,9 @@ Room::Account& Room::account(State& state, std::string_view space) {
   return found != state.accounts.end() ? found->second : state.accounts[std::string(space)];
 }
 
-/// Something came or went: there may be something to evict again.
-void Room::hope(State& state) {
+/// There may be something to evict again.
+void Room::come_and_go(State& state) {
+  ++state.changes;
   for (auto& [space, account] : state.accounts) {
     account.hopeless = false;
   }
@@ -80,11 +81,11 @@ ByteCount Room::disk_lack(const State& state, ByteCount bytes) const {
 /// The account that has no room for `bytes` more; null when all have.
 Room::Account* Room::full_account(State& state, std::string_view space, ByteCount bytes) const {
   Account& own = account(state, space);
-  if (own.max > 0 && own.taken + bytes > own.max) {
+  if (own.max > 0 && own.taken() + bytes > own.max) {
     return &own;
   }
   Account& all = account(state, "");
-  const bool full = all.max > 0 && all.taken + bytes > all.max;
+  const bool full = all.max > 0 && all.taken() + bytes > all.max;
   return full || disk_lack(state, bytes) > 0 ? &all : nullptr;
 }
 
@@ -111,47 +112,76 @@ Result<void> Room::take(std::string_view space, ByteCount bytes) {
     }
     full = full_account(*state, space, bytes);
   }
-  change(*state, space, bytes, 0);
+  account(*state, space).coming += bytes;
+  account(*state, "").coming += bytes;
+  state->taken_since += bytes;
   if (demand(*state)) {
     wanted_.notify_all();
   }
   return {};
 }
 
-void Room::change(State& state, std::string_view space, ByteCount more, ByteCount fewer) {
-  for (const std::string_view name : {space, std::string_view()}) {
-    Account& changed = account(state, name);
-    changed.taken = less(changed.taken + more, fewer);
-  }
-  state.taken_since = less(state.taken_since + more, fewer);
-}
-
-void Room::give_back(std::string_view space, ByteCount bytes) {
+void Room::finish(std::string_view space, ByteCount taken, ByteCount kept) {
   {
     auto state = state_.lock();
-    change(*state, space, 0, bytes);
-    hope(*state);
+    for (Account* const account : {&this->account(*state, space), &this->account(*state, "")}) {
+      account->coming = less(account->coming, taken);
+      account->kept += kept;
+    }
+    state->taken_since = less(state->taken_since, taken - kept);
+    come_and_go(*state);
   }
   released_.notify_all();
 }
 
 void Room::add(std::string_view space, ByteCount bytes) {
   auto state = state_.lock();
-  change(*state, space, bytes, 0);
-  hope(*state);
+  account(*state, space).kept += bytes;
+  account(*state, "").kept += bytes;
+  come_and_go(*state);
   if (demand(*state)) {
     wanted_.notify_all();
   }
 }
 
 void Room::release(std::string_view space, ByteCount bytes) {
-  give_back(space, bytes);
+  {
+    auto state = state_.lock();
+    for (Account* const account : {&this->account(*state, space), &this->account(*state, "")}) {
+      account->kept = less(account->kept, bytes);
+    }
+    state->taken_since = less(state->taken_since, bytes);
+    come_and_go(*state);
+  }
+  released_.notify_all();
+}
+
+std::uint64_t Room::changes() {
+  return state_.lock()->changes;
+}
+
+bool Room::correct(std::string_view space, ByteCount bytes, std::uint64_t then) {
+  {
+    auto state = state_.lock();
+    if (state->changes != then) {
+      return false;
+    }
+    Account& own = account(*state, space);
+    Account& all = account(*state, "");
+    all.kept = less(all.kept, own.kept) + bytes;
+    own.kept = bytes;
+    if (demand(*state)) {
+      wanted_.notify_all();
+    }
+  }
+  released_.notify_all();
+  return true;
 }
 
 ByteCount Room::taken(std::string_view space) {
   auto state = state_.lock();
   const auto found = state->accounts.find(space);
-  return found == state->accounts.end() ? 0 : found->second.taken;
+  return found == state->accounts.end() ? 0 : found->second.taken();
 }
 
 void Room::set_disk_available(ByteCount bytes) {
@@ -168,9 +198,9 @@ std::optional<Demand> Room::demand(const State& state) const {
     if (account.max == 0) {
       continue;
     }
-    ByteCount bytes = account.wanted > 0 ? less(account.taken + account.wanted, account.max) : 0;
-    if (!account.hopeless && account.taken > part_of(account.max, limits_.evict_above)) {
-      bytes = std::max(bytes, account.taken - part_of(account.max, limits_.evict_to));
+    ByteCount bytes = account.wanted > 0 ? less(account.taken() + account.wanted, account.max) : 0;
+    if (!account.hopeless && account.taken() > part_of(account.max, limits_.evict_above)) {
+      bytes = std::max(bytes, account.taken() - part_of(account.max, limits_.evict_to));
     }
     if (bytes > 0) {
       return Demand{.space = space, .bytes = bytes};

@@ -56,6 +56,11 @@ class Catalog {
   /// Errors: those of the index.
   Result<void> begin();
 
+  /// Makes the room agree with the index, when no object comes or goes meanwhile: objects that
+  /// another process has stored or removed are in the index only. False when it was too busy.
+  /// Errors: those of the index.
+  Result<bool> settle();
+
   /// Published, by whoever holds the exclusive lock of the key and has taken `share` for it.
   void stored(std::string_view key, ByteCount size, Room::Share& share);
   /// Removed or taken out of sight, by whoever holds the exclusive lock of the key.

@@ -73,6 +73,12 @@ class Room {
   /// An object has gone.
   void release(std::string_view space, ByteCount bytes);
 
+  /// Grows with every object that comes or goes.
+  [[nodiscard]] std::uint64_t changes();
+  /// All objects of a space take so much, said by somebody who has counted them. False, and nothing
+  /// happens, when objects have come or gone since changes() was as it was `then`.
+  bool correct(std::string_view space, ByteCount bytes, std::uint64_t then);
+
   [[nodiscard]] bool limited() const { return limited_; }
   [[nodiscard]] const RoomLimits& limits() const { return limits_; }
   [[nodiscard]] bool watches_disk() const { return limits_.disk_free_min > 0; }
@@ -93,24 +99,27 @@ class Room {
 
  private:
   struct Account {
-    ByteCount taken = 0;
+    ByteCount kept = 0;   ///< by objects
+    ByteCount coming = 0; ///< of uploads
     ByteCount max = 0;    ///< 0: none
     ByteCount wanted = 0; ///< the most that somebody waits for
     std::size_t waiting = 0;
     std::uint64_t given_up = 0; ///< how often
     bool hopeless = false;      ///< nothing has come or gone since
+
+    [[nodiscard]] ByteCount taken() const { return kept + coming; }
   };
   struct State {
     std::map<std::string, Account, std::less<>> accounts; ///< "" is of all spaces
     std::optional<ByteCount> disk_available;              ///< when it was last told
     ByteCount taken_since = 0;                            ///< of that
+    std::uint64_t changes = 0;
   };
 
   Result<void> take(std::string_view space, ByteCount bytes);
-  /// What the change does to the accounts of a space and of all.
-  static void change(State& state, std::string_view space, ByteCount more, ByteCount fewer);
-  static void hope(State& state);
-  void give_back(std::string_view space, ByteCount bytes);
+  /// An upload that has taken `taken` is over, and left an object of `kept`, or nothing.
+  void finish(std::string_view space, ByteCount taken, ByteCount kept);
+  static void come_and_go(State& state);
   [[nodiscard]] Account* full_account(State& state, std::string_view space, ByteCount bytes) const;
   [[nodiscard]] ByteCount disk_lack(const State& state, ByteCount bytes) const;
   [[nodiscard]] std::optional<Demand> demand(const State& state) const;

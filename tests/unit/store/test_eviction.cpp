@@ -416,6 +416,17 @@ TEST_SUITE("store::Catalog") {
     CHECK_FALSE(index->find(kSpace, key_of(7).id()).value());
   }
 
+  TEST_CASE("settle: what another process has stored or removed counts as well") {
+    World world;
+    REQUIRE(world.put(key_of(0)));
+    world.index->note_stored(kSpace, key_of(1).id(), 100, disk_size_of(100));
+
+    CHECK(world.catalog.settle().value());
+
+    CHECK(world.room.taken(kSpace) == 2 * disk_size_of(100));
+    CHECK(world.room.taken() == 2 * disk_size_of(100));
+  }
+
   TEST_CASE("compare: half a pair is no object") {
     World world;
     REQUIRE(world.put(key_of(0)));

@@ -77,6 +77,22 @@ TEST_SUITE("store::Room") {
     CHECK(room.taken() == 0);
   }
 
+  TEST_CASE("correct: a count is taken over, but not when something came or went meanwhile") {
+    Room room(RoomLimits{});
+    room.add(kSpace, 100);
+    room.add("nix", 10);
+    Room::Share share(room, kSpace);
+    REQUIRE(share.take(5));
+    const std::uint64_t then = room.changes();
+
+    CHECK(room.correct(kSpace, 70, then));
+    CHECK(room.taken(kSpace) == 75);
+    CHECK(room.taken() == 85);
+    share.keep(5);
+    CHECK_FALSE(room.correct(kSpace, 1, then));
+    CHECK(room.taken() == 85);
+  }
+
   TEST_CASE("limit: up to the last byte without demand, and not one more") {
     Room room(limit_of(100));
     room.add(kSpace, 60);
