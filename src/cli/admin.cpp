@@ -55,7 +55,7 @@ std::string stats_text(const ordered_json& stats) {
   const ordered_json& limits = stats.at("limits");
   const ordered_json& disk = stats.at("disk");
   const ordered_json& age = limits.at("max_age_seconds");
-  std::vector<std::vector<std::string>> rows = {
+  const std::vector<std::vector<std::string>> rows = {
       {"taken", size_of(stats.at("taken"))},
       {"cache-max-size", size_of(limits.at("cache_max_size"))},
       {"min-free-space", size_of(limits.at("min_free_space"))},
@@ -171,7 +171,7 @@ class ProgressLine {
     print_error("\r" + text + blank);
     last_ = text.size();
   }
-  void end() {
+  void end() const {
     if (last_ > 0) {
       print_error("\n");
     }

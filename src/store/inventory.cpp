@@ -56,11 +56,12 @@ Result<Page> Inventory::list(const ListQuery& query) {
 }
 
 std::optional<Sidecar> Inventory::sidecar_of(std::string_view key) {
-  const auto text = parts_.backend.read_sidecar(key, kSidecarSizeMax);
-  if (!text || !*text) {
+  const auto read = parts_.backend.read_sidecar(key, kSidecarSizeMax);
+  const std::optional<std::string> text = read ? *read : std::nullopt;
+  if (!text) {
     return std::nullopt;
   }
-  auto sidecar = parse_sidecar(**text);
+  auto sidecar = parse_sidecar(*text);
   return sidecar ? std::optional(*std::move(sidecar)) : std::nullopt;
 }
 

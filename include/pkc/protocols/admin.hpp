@@ -29,7 +29,7 @@ void mount_admin(http::Router& router, store::Readiness& readiness, const Clock&
 struct ServerIdentity {
   std::string version;
   std::string commit;   ///< may be empty
-  SteadyTime started{}; ///< of the process
+  SteadyTime started; ///< of the process
 };
 
 /// Adds, all for Scope::admin and with JSON answers that no cache may keep:

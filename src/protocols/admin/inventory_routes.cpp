@@ -178,8 +178,8 @@ Response InventoryRoutes::stats(Request& request) {
         {"max_age_seconds", limit_of(static_cast<std::uint64_t>(stats->unused_max.count()))}}},
       {"disk", nullptr},
       {"spaces", std::move(spaces)}};
-  if (stats->disk) {
-    document["disk"] = {{"size", stats->disk->size}, {"available", stats->disk->available}};
+  if (const auto& disk = stats->disk) {
+    document["disk"] = {{"size", disk->size}, {"available", disk->available}};
   }
   return answer(document);
 }
@@ -245,17 +245,18 @@ Response InventoryRoutes::list(Request& request) {
 }
 
 Response InventoryRoutes::get(Request& request) {
-  const auto facts = inventory_.find(request.parameters[0], request.parameters[1]);
-  if (!facts) {
-    return failure(facts.error());
+  const auto found = inventory_.find(request.parameters[0], request.parameters[1]);
+  if (!found) {
+    return failure(found.error());
   }
-  if (!*facts) {
+  const std::optional<store::Facts>& facts = *found;
+  if (!facts) {
     return no_object();
   }
-  ordered_json document = json_of((*facts)->object);
+  ordered_json document = json_of(facts->object);
   document["hash"] = nullptr;
   document["created_at"] = nullptr;
-  if (const auto& sidecar = (*facts)->sidecar) {
+  if (const auto& sidecar = facts->sidecar) {
     document["hash"] = sidecar->hash.hex();
     document["created_at"] = sidecar->created_at; // the client's own number
   }

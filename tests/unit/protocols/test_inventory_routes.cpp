@@ -81,7 +81,7 @@ struct World {
     REQUIRE(store->open(Key::parse_hex(key_of(number)).value()).value() != nullptr);
   }
 
-  Response send(Method method, std::string_view target, std::string_view peer = "127.0.0.1") {
+  Response send(Method method, std::string_view target, std::string_view peer = "127.0.0.1") const {
     pkc::http::Request request;
     request.method = method;
     const auto question = target.find('?');
@@ -159,7 +159,7 @@ TEST_SUITE("protocols::inventory") {
   TEST_CASE("list: pages follow each other, filtered and in every order") {
     World world;
     for (unsigned number = 0; number < 7; ++number) {
-      world.put(number, 100 * (7 - number));
+      world.put(number, std::size_t{100} * (7 - number));
     }
     world.read(0);
 
