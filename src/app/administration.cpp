@@ -1,5 +1,6 @@
 #include "pkc/app/administration.hpp"
 
+#include "polykit_options.hpp"
 #include "storage.hpp"
 
 #include "pkc/base/clock.hpp"
@@ -8,6 +9,7 @@
 #include "pkc/ops/log.hpp"
 #include "pkc/ops/metrics.hpp"
 #include "pkc/protocols/admin.hpp"
+#include "pkc/protocols/polykit.hpp"
 #include "pkc/version.hpp"
 
 #include <sys/stat.h>
@@ -17,6 +19,8 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -31,14 +35,32 @@ class RemoteAdministration final : public Administration {
       : origin_(std::move(origin)), token_(std::move(token)) {}
 
   Result<AdminAnswer> ask(const std::string& method, const std::string& target) override {
+    TRY_ASSIGN(
+        net::Answer answer,
+        net::exchange(origin_, {.method = method, .target = target, .token = token_}, limits()));
+    return AdminAnswer{.status = answer.status, .body = std::move(answer.body)};
+  }
+
+  Result<AdminAnswer> download(const std::string& target, ByteSink& sink) override {
     TRY_ASSIGN(net::Answer answer,
-               net::exchange(origin_,
-                             {.method = method, .target = target, .token = token_},
-                             {.timeout = kTimeout, .body_size_max = kAnswerMax}));
+               net::download(
+                   origin_, {.method = "GET", .target = target, .token = token_}, sink, limits()));
+    return AdminAnswer{.status = answer.status, .body = std::move(answer.body)};
+  }
+
+  Result<AdminAnswer> upload(const std::string& target, File& file) override {
+    TRY_ASSIGN(net::Answer answer,
+               net::upload(origin_,
+                           {.method = "PUT", .target = target, .token = token_},
+                           file,
+                           file.opened_stat().size,
+                           limits()));
     return AdminAnswer{.status = answer.status, .body = std::move(answer.body)};
   }
 
  private:
+  static net::Limits limits() { return {.timeout = kTimeout, .body_size_max = kAnswerMax}; }
+
   static constexpr std::chrono::seconds kTimeout{60}; // a loaded server may take long to evict
   static constexpr ByteCount kAnswerMax = 4 * kMiB;   // a whole page has a few hundred KiB
 
@@ -69,12 +91,70 @@ struct Surroundings {
   }
 };
 
+/// An upload that lies in a file already; null: no body.
+class FileRequestBody final : public http::RequestBody {
+ public:
+  explicit FileRequestBody(File* file) : file_(file) {}
+
+  Result<std::size_t> read(MutableByteSpan buffer) override {
+    if (file_ == nullptr) {
+      return 0;
+    }
+    auto count = file_->read_at(offset_, buffer);
+    if (!count) {
+      trouble_ = std::unexpected(count.error());
+      return count;
+    }
+    offset_ += *count;
+    return count;
+  }
+  [[nodiscard]] std::optional<ByteCount> length() const override {
+    return file_ == nullptr ? 0 : file_->opened_stat().size;
+  }
+  /// What went wrong with the file.
+  [[nodiscard]] const Result<void>& trouble() const { return trouble_; }
+
+ private:
+  File* file_;
+  ByteCount offset_ = 0;
+  Result<void> trouble_;
+};
+
+Result<void> copy_file(const http::FileBody& body, ByteSink& sink) {
+  std::string buffer(kStreamBufferSize, '\0');
+  const auto bytes = std::as_writable_bytes(std::span(buffer.data(), buffer.size()));
+  for (ByteCount done = 0; done < body.length;) {
+    const std::size_t wanted = std::min<ByteCount>(bytes.size(), body.length - done);
+    TRY_ASSIGN(const std::size_t count,
+               body.file->read_at(body.offset + done, bytes.first(wanted)));
+    if (count == 0) {
+      return fail(Errc::io, "the artifact has become shorter");
+    }
+    TRY(sink.write(bytes.first(count)));
+    done += count;
+  }
+  return {};
+}
+
+using Body = decltype(http::Response::body);
+
+Result<void> copy_body(Body& body, ByteSink& sink) {
+  if (const auto* const file = std::get_if<http::FileBody>(&body)) {
+    return copy_file(*file, sink);
+  }
+  TRY(copy_stream(*std::get<http::StreamBody>(body).source, sink));
+  return {};
+}
+
 /// The routes of the server, asked without a socket in between.
 class DirectoryAdministration final : public Administration {
  public:
   DirectoryAdministration(std::unique_ptr<Surroundings> surroundings,
-                          std::unique_ptr<Storage> storage)
+                          std::unique_ptr<Storage> storage,
+                          const protocols::PolykitOptions& polykit)
       : surroundings_(std::move(surroundings)), storage_(std::move(storage)) {
+    protocols::mount_polykit(
+        router_, storage_->polykit(), *surroundings_->log, surroundings_->metrics, polykit);
     protocols::mount_inventory(router_,
                                storage_->inventory(),
                                system_clock(),
@@ -85,6 +165,34 @@ class DirectoryAdministration final : public Administration {
   }
 
   Result<AdminAnswer> ask(const std::string& method, const std::string& target) override {
+    FileRequestBody nothing(nullptr);
+    http::Response response = dispatch(method, target, nothing);
+    auto* const text = std::get_if<std::string>(&response.body);
+    return AdminAnswer{.status = response.status, .body = text == nullptr ? "" : std::move(*text)};
+  }
+
+  Result<AdminAnswer> download(const std::string& target, ByteSink& sink) override {
+    FileRequestBody nothing(nullptr);
+    http::Response response = dispatch("GET", target, nothing);
+    if (auto* const text = std::get_if<std::string>(&response.body)) {
+      return AdminAnswer{.status = response.status, .body = std::move(*text)};
+    }
+    TRY(copy_body(response.body, sink));
+    return AdminAnswer{.status = response.status, .body = {}};
+  }
+
+  Result<AdminAnswer> upload(const std::string& target, File& file) override {
+    FileRequestBody body(&file);
+    http::Response response = dispatch("PUT", target, body);
+    TRY(body.trouble());
+    auto* const text = std::get_if<std::string>(&response.body);
+    return AdminAnswer{.status = response.status, .body = text == nullptr ? "" : std::move(*text)};
+  }
+
+ private:
+  http::Response dispatch(const std::string& method,
+                          const std::string& target,
+                          http::RequestBody& body) {
     http::Request request;
     request.method = method_of(method);
     request.method_name = method;
@@ -92,12 +200,10 @@ class DirectoryAdministration final : public Administration {
     request.path = target.substr(0, question);
     request.query = target.substr(std::min(question + 1, target.size()));
     request.client_address = "127.0.0.1"; // whoever may write the directory may do everything
-    http::Response response = router_.dispatch(request);
-    auto* const text = std::get_if<std::string>(&response.body);
-    return AdminAnswer{.status = response.status, .body = text == nullptr ? "" : std::move(*text)};
+    request.body = &body;
+    return router_.dispatch(request);
   }
 
- private:
   std::unique_ptr<Surroundings> surroundings_;
   std::unique_ptr<Storage> storage_;
   http::Router router_;
@@ -164,7 +270,8 @@ Result<std::unique_ptr<Administration>> administer_directory(const config::Setti
       use == Use::changing && !state.complete) { // as the server does
     TRY(storage->compare(state.since, [](const store::CompareProgress& /*progress*/) {}));
   }
-  return std::make_unique<DirectoryAdministration>(std::move(surroundings), std::move(storage));
+  return std::make_unique<DirectoryAdministration>(
+      std::move(surroundings), std::move(storage), polykit_options(settings));
 }
 
 Result<RebuildProgress> rebuild_index(const config::Settings& settings,

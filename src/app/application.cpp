@@ -8,6 +8,7 @@
 #include "lifecycle.hpp"
 #include "metrics_listener.hpp"
 #include "notifier.hpp"
+#include "polykit_options.hpp"
 #include "program.hpp"
 #include "request_metrics.hpp"
 #include "scrub_job.hpp"
@@ -60,15 +61,6 @@ ops::LogLevel to_ops(config::LogLevel level) {
       return ops::LogLevel::error;
   }
   std::unreachable();
-}
-
-protocols::PolykitOptions polykit_options(const config::Settings& settings) {
-  protocols::PolykitOptions options;
-  options.body_size_max = settings.max_size;
-  options.artifact_files_max = settings.max_artifact_files;
-  options.decode.decoded_size_max = settings.max_decoded_size;
-  options.decode.ratio_max = settings.max_decode_ratio;
-  return options;
 }
 
 std::optional<http::TlsOptions> tls_options(const config::Settings& settings) {

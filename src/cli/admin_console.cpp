@@ -23,7 +23,7 @@ constexpr std::size_t kTokenFileMax = 4096;
 
 /// The first line of a file: a token on the command line would be seen by everybody.
 Result<std::string> read_token(const std::string& path) {
-  TRY_ASSIGN(const auto file, posix_file_system().open(path));
+  TRY_ASSIGN(const auto file, posix_file_system().open(follow_links(path)));
   if (!file) {
     return fail(Errc::io, path + ": no such file");
   }
@@ -128,6 +128,30 @@ AdminConsole::Done AdminConsole::tell(const std::string& method, const std::stri
   }
   refuse(*answer);
   return Done::failed;
+}
+
+AdminConsole::Done AdminConsole::judge(const Result<app::AdminAnswer>& answer, int good) {
+  if (!answer) {
+    failure_ = kExitFailed;
+    print_error("polykit-cache: " + answer.error().message + "\n");
+    return Done::failed;
+  }
+  if (answer->status == good) {
+    return Done::yes;
+  }
+  if (answer->status == 404 && answer->body == R"({"error":"Artifact not found"})") {
+    return Done::absent;
+  }
+  refuse(*answer);
+  return Done::failed;
+}
+
+AdminConsole::Done AdminConsole::upload(const std::string& target, File& file) {
+  return judge(administration_->upload(target, file), 201);
+}
+
+AdminConsole::Done AdminConsole::download(const std::string& target, ByteSink& sink) {
+  return judge(administration_->download(target, sink), 200);
 }
 
 std::string encode(std::string_view text) {

@@ -5,6 +5,8 @@
 #include "commands.hpp"
 
 #include "pkc/app/administration.hpp"
+#include "pkc/base/file_system.hpp"
+#include "pkc/base/stream.hpp"
 #include "pkc/config/settings.hpp"
 
 #include <nlohmann/json.hpp>
@@ -43,6 +45,10 @@ class AdminConsole {
   /// For what is answered with 204 or 404.
   Done tell(const std::string& method, const std::string& target);
 
+  /// PUT of a file, or GET into a sink.
+  Done upload(const std::string& target, File& file);
+  Done download(const std::string& target, ByteSink& sink);
+
   /// kExitUsage when a parameter was refused, else kExitFailed. Of the last request.
   [[nodiscard]] int failure() const { return failure_; }
 
@@ -51,6 +57,7 @@ class AdminConsole {
       : administration_(std::move(administration)), json_(json) {}
   std::optional<app::AdminAnswer> send(const std::string& method, const std::string& target);
   void refuse(const app::AdminAnswer& answer);
+  Done judge(const Result<app::AdminAnswer>& answer, int good);
 
   std::unique_ptr<app::Administration> administration_;
   bool json_;

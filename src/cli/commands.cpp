@@ -51,6 +51,7 @@ constexpr std::array kListOptions = {
     kJsonLines,
     kUrl,
     kTokenFile};
+constexpr std::array kTransferOptions = {kUrl, kTokenFile};
 constexpr std::array kKeyOptions = {kSpace, kUrl, kTokenFile};
 constexpr std::array kCollectOptions = {
     Option{.name = "to-size", .value = "SIZE", .help = "until all objects take no more than this"},
@@ -72,6 +73,9 @@ constexpr Operands kKeys{.syntax = "KEY...", .min = 1, .max = kKeysMax};
 constexpr std::string_view kReadingDetails =
     "Without --url it looks into the storage directory, also beside a server; what that\n"
     "has learnt in the last seconds may be missing then.\n" PKC_ADMIN_EXIT_CODES;
+constexpr std::string_view kGetDetails =
+    "A FILE that exists is replaced, once the whole artifact has come. Without --url it\n"
+    "reads the storage directory, also beside a server.\n" PKC_ADMIN_EXIT_CODES;
 constexpr std::string_view kChangingDetails =
     "Without --url it works on the storage directory, and only while no server uses it;\n"
     "no server can start meanwhile. Run it as the user that owns the "
@@ -168,6 +172,18 @@ constexpr std::array kCommands = {
             .help = "lists artifacts: key, size, times, hits, pinned or not",
             .details = kReadingDetails,
             .run = run_ls},
+    Command{.syntax = {.command = "get",
+                       .options = kTransferOptions,
+                       .operands = {.syntax = "KEY [FILE]", .min = 1, .max = 2}},
+            .help = "writes an artifact to a file, or to standard output",
+            .details = kGetDetails,
+            .run = run_get},
+    Command{.syntax = {.command = "put",
+                       .options = kTransferOptions,
+                       .operands = {.syntax = "KEY FILE", .min = 2, .max = 2}},
+            .help = "stores a file as an artifact, checked as every upload is",
+            .details = kChangingDetails,
+            .run = run_put},
     Command{.syntax = {.command = "rm", .options = kKeyOptions, .operands = kKeys},
             .help = "removes artifacts",
             .details = kChangingDetails,

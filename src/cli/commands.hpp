@@ -45,6 +45,8 @@ int run_config_sample(const Invocation& invocation);
 int run_config_table(const Invocation& invocation);
 int run_stats(const Invocation& invocation);
 int run_ls(const Invocation& invocation);
+int run_get(const Invocation& invocation);
+int run_put(const Invocation& invocation);
 int run_rm(const Invocation& invocation);
 int run_pin(const Invocation& invocation);
 int run_unpin(const Invocation& invocation);

@@ -6,10 +6,13 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <exception>
+#include <limits>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -33,7 +36,32 @@ std::unique_ptr<httplib::SSLClient> make_tls_client(const std::string& host, con
   return client;
 }
 
-void set_up(httplib::ClientImpl& client, const Origin& origin, const Limits& limits) {
+/// The name or path to connect to.
+std::string host_of(const Origin& origin) {
+  return is_unix(origin) ? origin.host.substr(kUnixPrefix.size()) : origin.host;
+}
+
+std::unique_ptr<httplib::ClientImpl> make_client(const Origin& origin) {
+  if (origin.scheme == Scheme::https) {
+    return make_tls_client(host_of(origin), origin);
+  }
+  return std::make_unique<httplib::ClientImpl>(host_of(origin), origin.port);
+}
+
+httplib::Headers headers_of(const Request& request) {
+  return request.token.empty() ? httplib::Headers()
+                               : httplib::Headers{{"Authorization", "Bearer " + request.token}};
+}
+
+enum class Whole : std::uint8_t {
+  yes, ///< the timeout is that of the whole exchange
+  no
+};
+
+void set_up(httplib::ClientImpl& client,
+            const Origin& origin,
+            const Limits& limits,
+            Whole whole = Whole::yes) {
   if (is_unix(origin)) {
     client.set_address_family(AF_UNIX);
   }
@@ -41,8 +69,12 @@ void set_up(httplib::ClientImpl& client, const Origin& origin, const Limits& lim
   client.set_connection_timeout(limits.timeout);
   client.set_read_timeout(limits.timeout);
   client.set_write_timeout(limits.timeout);
-  client.set_max_timeout(limits.timeout);
-  client.set_payload_max_length(limits.body_size_max);
+  if (whole == Whole::yes) {
+    client.set_max_timeout(limits.timeout);
+    client.set_payload_max_length(limits.body_size_max);
+  } else {
+    client.set_payload_max_length(std::numeric_limits<std::size_t>::max());
+  }
   client.set_follow_location(false);
   client.set_path_encode(false);
   client.set_keep_alive(false);
@@ -69,25 +101,68 @@ Result<Answer> get(const Origin& origin, const std::string& target, const Limits
 }
 
 Result<Answer> exchange(const Origin& origin, const Request& request, const Limits& limits) try {
-  const std::string host = is_unix(origin) ? origin.host.substr(kUnixPrefix.size()) : origin.host;
-  std::unique_ptr<httplib::ClientImpl> client;
-  if (origin.scheme == Scheme::https) {
-    client = make_tls_client(host, origin);
-  } else {
-    client = std::make_unique<httplib::ClientImpl>(host, origin.port);
-  }
+  const auto client = make_client(origin);
   set_up(*client, origin, limits);
   httplib::Request message;
   message.method = request.method;
   message.path = request.target;
-  if (!request.token.empty()) {
-    message.set_header("Authorization", "Bearer " + request.token);
-  }
+  message.headers = headers_of(request);
   const httplib::Result result = client->send(message);
   if (!result) {
     return failure(result.error(), origin);
   }
   return Answer{.status = result->status, .body = result->body};
+} catch (const std::exception& error) {
+  return fail(Errc::unavailable, origin.text() + ": " + error.what());
+}
+
+Result<Answer> download(const Origin& origin,
+                        const Request& request,
+                        ByteSink& sink,
+                        const Limits& limits) try {
+  const auto client = make_client(origin);
+  set_up(*client, origin, limits, Whole::no);
+  Answer answer;
+  Result<void> written;
+  const auto on_head = [&](const httplib::Response& response) {
+    answer.status = response.status;
+    return true;
+  };
+  const auto on_bytes = [&](const char* data, std::size_t size) {
+    if (answer.status == 200) {
+      written = sink.write(as_bytes(std::string_view(data, size)));
+      return written.has_value();
+    }
+    answer.body.append(data, size);
+    return answer.body.size() <= limits.body_size_max;
+  };
+  const httplib::Result result =
+      client->Get(request.target, headers_of(request), on_head, on_bytes);
+  TRY(written);
+  return result ? Result<Answer>(std::move(answer)) : failure(result.error(), origin);
+} catch (const std::exception& error) {
+  return fail(Errc::unavailable, origin.text() + ": " + error.what());
+}
+
+Result<Answer> upload(const Origin& origin,
+                      const Request& request,
+                      File& file,
+                      ByteCount size,
+                      const Limits& limits) try {
+  const auto client = make_client(origin);
+  set_up(*client, origin, limits, Whole::no);
+  std::string buffer(kStreamBufferSize, '\0');
+  Result<std::size_t> read = std::size_t{0};
+  const auto give = [&](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+    const auto wanted = std::as_writable_bytes(std::span(buffer.data(), buffer.size()));
+    read = file.read_at(offset, wanted.first(std::min(length, wanted.size())));
+    return read && *read > 0 && sink.write(buffer.data(), *read);
+  };
+  const httplib::Result result =
+      client->Put(request.target, headers_of(request), size, give, "application/octet-stream");
+  TRY(read);
+  return result ? Result<Answer>(Answer{.status = result->status, .body = result->body})
+                : failure(result.error(), origin);
 } catch (const std::exception& error) {
   return fail(Errc::unavailable, origin.text() + ": " + error.what());
 }
@@ -128,8 +203,9 @@ Result<Origin> parse_origin(std::string_view url) {
   unsigned port = is_https ? kHttpsPort : kHttpPort;
   if (colon != std::string_view::npos) {
     const std::string_view digits = host.substr(colon + 1);
-    const char* const end = digits.data() + digits.size();
-    const auto [rest, error] = std::from_chars(digits.data(), end, port);
+    const char* const begin = digits.data();
+    const char* const end = begin + digits.size();
+    const auto [rest, error] = std::from_chars(begin, end, port);
     if (error != std::errc{} || rest != end || port == 0 || port > kPortMax) {
       return wrong();
     }

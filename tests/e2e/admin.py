@@ -249,6 +249,61 @@ class Changing(AdminTest):
         self.assertEqual(self.totals()[0], 5)
 
 
+class Transfers(AdminTest):
+    def test_put_and_get(self) -> None:
+        for form in ("directory", "server", "socket"):
+            with self.subTest(form=form):
+                self.put_and_get(form)
+
+    def where(self, form: str) -> tuple[str, ...]:
+        self.store = self.directory / form
+        self.store.mkdir()
+        if form == "directory":
+            return ()
+        if form == "server":
+            return ("--url", self.start().url)
+        file = self.directory / "http.sock"
+        self.start_server(storage=self.store, file=file)
+        return ("--url", f"unix:{file}")
+
+    def put_and_get(self, form: str) -> None:
+        where = self.where(form)
+        source, target = self.directory / f"{form}.in", self.directory / f"{form}.out"
+        for size in (10, 9 << 20):  # a small one is verified at once, a large one as it is sent
+            key = key_of(size)
+            source.write_bytes(artifact.build(key, {"out.bin": os.urandom(size)}))
+            self.command("put", key, str(source), *where)
+            target.write_text("what was there before")
+            self.command("get", key, str(target), *where)
+            self.assertEqual(target.read_bytes(), source.read_bytes())
+            done = self.command("put", key, str(source), *where, status=1)
+            self.assertIn("already exists", done.stderr)
+        self.assertEqual(self.totals(*where)[0], 2)
+
+        target.unlink()
+        self.assertIn(key_of(3), self.command("get", key_of(3), str(target), *where, status=1).stderr)
+        self.assertIn("32 to 128", self.command("get", "short", str(target), *where, status=2).stderr)
+        (self.directory / "junk").write_bytes(b"junk" * 1000)
+        done = self.command("put", key_of(4), str(self.directory / "junk"), *where, status=1)
+        self.assertNotEqual(done.stderr, "")
+        self.command("put", key_of(4), str(self.directory / "absent"), *where, status=1)
+        self.assertEqual(self.totals(*where)[0], 2)
+        self.assertEqual(list(self.directory.glob(f"{form}.out*")), [])
+
+    def test_a_damaged_artifact_leaves_the_file_as_it_was(self) -> None:
+        key = lay(self.store, 1, 8 << 20)
+        blob = self.store / key[:2] / key[2:4] / f"{key}.zst"
+        with blob.open("r+b") as file:
+            file.seek(7 << 20)
+            file.write(b"wrong")
+        target = self.directory / "out"
+        target.write_text("before")
+        server = self.start()
+        self.command("get", key, str(target), "--url", server.url, status=1)
+        self.assertEqual(target.read_text(), "before")
+        self.assertEqual([path.name for path in self.directory.glob("out*")], ["out"])
+
+
 class Index(AdminTest):
     def test_a_deleted_index_is_rebuilt(self) -> None:
         keys = sorted(lay(self.store, n) for n in range(50))

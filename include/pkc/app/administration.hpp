@@ -1,7 +1,9 @@
 // Administration: the admin API, of a running server or of a directory without one.
 #pragma once
 
+#include "pkc/base/file_system.hpp"
 #include "pkc/base/result.hpp"
+#include "pkc/base/stream.hpp"
 #include "pkc/config/settings.hpp"
 
 #include <cstdint>
@@ -25,6 +27,11 @@ class Administration {
   /// `method` is GET, PUT, POST or DELETE; `target` is path and query, encoded. Blocks. Errors:
   /// unavailable when there was no answer.
   virtual Result<AdminAnswer> ask(const std::string& method, const std::string& target) = 0;
+  /// GET of an artifact, whose bytes go to `sink` when the status is 200; after an error what it
+  /// got is worth nothing. Errors also: what `sink` returns.
+  virtual Result<AdminAnswer> download(const std::string& target, ByteSink& sink) = 0;
+  /// PUT of a file, checked as every upload is. Errors also: io.
+  virtual Result<AdminAnswer> upload(const std::string& target, File& file) = 0;
 };
 
 struct RemoteOptions {

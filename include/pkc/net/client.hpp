@@ -2,7 +2,9 @@
 #pragma once
 
 #include "pkc/base/bytes.hpp"
+#include "pkc/base/file_system.hpp"
 #include "pkc/base/result.hpp"
+#include "pkc/base/stream.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -54,6 +56,18 @@ struct Answer {
 /// redirects are not followed, and no proxy is used. Blocks. Thread-safe, in a process that ignores
 /// SIGPIPE. Errors: unavailable when there was no whole answer within the limits.
 Result<Answer> exchange(const Origin& origin, const Request& request, const Limits& limits);
+
+/// GET of a body of any size, which goes to `sink` when the status is 200; otherwise it is in the
+/// answer. The timeout is that of each wait. Errors also: what `sink` returns.
+Result<Answer> download(const Origin& origin,
+                        const Request& request,
+                        ByteSink& sink,
+                        const Limits& limits);
+
+/// PUT of a file of `size` bytes. A server that does not want it says so before it is sent. The
+/// timeout is that of each wait. Errors also: what `file` returns.
+Result<Answer> upload(
+    const Origin& origin, const Request& request, File& file, ByteCount size, const Limits& limits);
 
 /// exchange() of GET `target`.
 Result<Answer> get(const Origin& origin, const std::string& target, const Limits& limits);
