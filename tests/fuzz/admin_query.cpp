@@ -42,7 +42,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(!limit || !*limit || (**limit >= 1 && **limit <= 1000));
   const auto age = query->take_duration("older_than");
   require(!age || !*age || (*age)->count() >= 0);
-  static_cast<void>(query->take_size("max_size"));
+  const auto most = query->take_size("max_size");
+  require(most || most.error().message.starts_with("max_size: "));
   for (const std::string_view name : {"limit", "older_than", "max_size"}) {
     require(!query->take_text(name)); // taken, right or wrong
   }

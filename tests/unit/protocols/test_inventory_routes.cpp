@@ -90,12 +90,12 @@ struct World {
     request.client_address = peer;
     return router.dispatch(request);
   }
-  json get(std::string_view target) {
+  json get(std::string_view target) const {
     const Response response = send(Method::get, target);
     REQUIRE(response.status == 200);
     return json::parse(std::get<std::string>(response.body));
   }
-  std::vector<std::string> keys(const std::string& query) {
+  std::vector<std::string> keys(const std::string& query) const {
     std::vector<std::string> keys;
     const json page = get("/api/artifacts?" + query);
     for (const json& artifact : page["artifacts"]) {
