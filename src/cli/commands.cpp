@@ -302,7 +302,8 @@ std::string usage() {
       "Exit codes:\n"
       "  0  done; for the server: stopped by SIGTERM or SIGINT\n"
       "  1  the server could not start or go on, and the last line of the log says why;\n"
-      "     or it is not healthy; or the doctor has found a problem\n"
+      "     or it is not healthy; or the doctor has found a problem; or another command\n"
+      "     failed, or named an artifact that does not exist\n"
       "  2  wrong flags, variables or settings file; standard error says which\n"
       "Other commands have more; their --help lists them.\n";
   return text;

@@ -3,9 +3,10 @@
 
 namespace pkc::cli {
 
-constexpr int kExitOk = 0;     ///< done, or stopped by a signal as asked
-constexpr int kExitFailed = 1; ///< the server could not start or is not healthy; an output failed
-constexpr int kExitUsage = 2;  ///< the command line, environment or settings file is wrong
+constexpr int kExitOk = 0; ///< done, or stopped by a signal as asked
+constexpr int kExitFailed =
+    1; ///< the server could not start or is not healthy; a command or an output failed
+constexpr int kExitUsage = 2; ///< the command line, environment or settings file is wrong
 
 /// Of commands that check something, so that 1 stays for what they found.
 constexpr int kExitNotDone = 3;     ///< the check could not be done

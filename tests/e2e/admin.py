@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -247,6 +248,32 @@ class Changing(AdminTest):
         limit = str(10 * 2 * BLOCK)
         self.command("gc", "--cache-max-size", limit, "--evict-to", "50")
         self.assertEqual(self.totals()[0], 5)
+
+
+class Access(AdminTest):
+    def token(self, name: str, scope: str) -> Path:
+        file = self.directory / f"{name}.token"
+        auth = str(self.directory / "auth.yaml")
+        words = ("token", "create", "--name", name, "--scope", scope, "--auth-file", auth)
+        file.write_text(self.command(*words).stdout)
+        return file
+
+    def test_only_an_admin_token_administers(self) -> None:
+        admin, writer = self.token("admin", "admin"), self.token("ci", "read,write")
+        server = self.start("--auth-file", str(self.directory / "auth.yaml"))
+        key = lay(self.store, 1)
+        words: tuple[tuple[str, ...], ...] = (("stats",), ("ls",), ("rm", key), ("pin", key), ("gc",))
+        for command in words:
+            for token in (("--token-file", str(writer)), ()):
+                with self.subTest(command=command, token=token):
+                    done = self.command(*command, *token, "--url", server.url, status=1)
+                    self.assertNotEqual(done.stderr, "")
+                    self.assertNotIn(writer.read_text().strip(), done.stderr)
+        self.command("stats", "--url", server.url, "--token-file", str(admin))
+        self.command("rm", key, "--url", server.url, "--token-file", str(admin))
+        line = re.compile(rf"INFO audit .*{key}.* status=204")  # the log is written in pieces
+        server.wait_until(lambda: line.search(server.output_text()) is not None, "audit", 30)
+        self.command("stats", "--token-file", str(admin), status=2)
 
 
 class Transfers(AdminTest):
