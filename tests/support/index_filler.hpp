@@ -17,7 +17,7 @@ std::string made_key(std::uint64_t number);
 std::uint64_t made_size(std::uint64_t number);
 
 /// Notes objects 0 to `count` - 1 of a space, one second apart up to `newest`, and flushes. About
-/// 15 s for a million.
+/// a minute for a million.
 Result<void> fill_index(index::Index& index,
                         const std::string& space,
                         std::uint64_t count,
