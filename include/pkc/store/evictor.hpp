@@ -105,7 +105,7 @@ class Evictor {
   EvictorParts parts_;
   const EvictorOptions options_;
   std::map<std::string, Space, std::less<>> spaces_;
-  SteadyTime next_look_{}; ///< for what is unused
+  SteadyTime next_look_; ///< for what is unused
   bool complaining_ = false;
 };
 
