@@ -184,9 +184,10 @@ std::optional<RunningServer> find_server(const std::string& storage_dir) {
   }
   // The lock of another user's server can be looked up, though not opened for writing.
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  const auto file = fd ? locked_file(fd.get(), status.st_ino)
-                       : LockedFile{::major(status.st_dev), ::minor(status.st_dev), status.st_ino};
-  auto holder = file ? flock_holder(read_text("/proc/locks"), *file) : std::nullopt;
+  // In a chroot the mount is not among those that can be seen; then this number has to do.
+  const LockedFile by_status{::major(status.st_dev), ::minor(status.st_dev), status.st_ino};
+  const auto by_mount = fd ? locked_file(fd.get(), status.st_ino) : std::nullopt;
+  const auto holder = flock_holder(read_text("/proc/locks"), by_mount.value_or(by_status));
   const bool over_network = fd && is_locked_over_network(fd.get());
   const pid_t opener = process_with(status);
   if (!holder && !over_network && opener == 0) {
