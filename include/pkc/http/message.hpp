@@ -3,6 +3,7 @@
 
 #include "pkc/base/bytes.hpp"
 #include "pkc/base/file_system.hpp"
+#include "pkc/base/http_headers.hpp"
 #include "pkc/base/result.hpp"
 #include "pkc/base/stream.hpp"
 
@@ -13,7 +14,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -41,21 +41,7 @@ enum class Outcome : std::uint8_t {
   failed
 };
 
-/// Ordered, case-insensitive header fields. One thread at a time.
-class Headers {
- public:
-  /// The first value of `name`, or nothing. The view lives until the headers change.
-  [[nodiscard]] std::optional<std::string_view> get(std::string_view name) const;
-  void add(std::string_view name, std::string_view value);
-  /// Replaces every field of that name.
-  void set(std::string_view name, std::string_view value);
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& fields() const {
-    return fields_;
-  }
-
- private:
-  std::vector<std::pair<std::string, std::string>> fields_;
-};
+using Headers = HttpHeaders;
 
 /// The body of a request, read at most once. The first read() sends "100 Continue" when the client
 /// waits for it, so a handler that answers without reading refuses the body before it is sent
