@@ -9,6 +9,8 @@ std::string_view to_string(Errc code) {
   switch (code) {
     case Errc::invalid_argument:
       return "invalid_argument";
+    case Errc::unauthorized:
+      return "unauthorized";
     case Errc::conflict:
       return "conflict";
     case Errc::too_large:

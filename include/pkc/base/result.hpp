@@ -13,6 +13,7 @@ namespace pkc {
 /// error: lookups return Result<std::optional<T>> or a null pointer.
 enum class Errc {
   invalid_argument, ///< the caller's data is wrong; retrying cannot help
+  unauthorized,     ///< a rule of this server forbids it; retrying cannot help
   conflict,         ///< the object exists already and may not be replaced
   too_large,        ///< a configured size or count limit was exceeded
   unavailable,      ///< cannot be served now (limits reached, peer gone); retrying may help
@@ -26,8 +27,8 @@ enum class Errc {
 std::string_view to_string(Errc code);
 
 /// A failure: a code to branch on and a message for the operator's log. Messages of the codes
-/// invalid_argument, conflict and too_large describe the caller's own input and may be shown to it;
-/// all others may name paths or errno and must never leave the server.
+/// invalid_argument, unauthorized, conflict and too_large describe the caller's own input and may
+/// be shown to it; all others may name paths or errno and must never leave the server.
 struct Error {
   Errc code;
   std::string message;

@@ -57,5 +57,6 @@ TEST_SUITE("base::Result") {
   TEST_CASE("to_string: names every code") {
     CHECK(pkc::to_string(Errc::no_space) == "no_space");
     CHECK(pkc::to_string(Errc::corrupt) == "corrupt");
+    CHECK(pkc::to_string(Errc::unauthorized) == "unauthorized");
   }
 }
