@@ -1,10 +1,11 @@
-// Outgoing HTTP.
+// Small requests to servers of ours. What others name is fetched by http_client.hpp.
 #pragma once
 
 #include "pkc/base/bytes.hpp"
 #include "pkc/base/file_system.hpp"
 #include "pkc/base/result.hpp"
 #include "pkc/base/stream.hpp"
+#include "pkc/base/url.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -13,10 +14,7 @@
 
 namespace pkc::net {
 
-enum class Scheme : std::uint8_t {
-  http,
-  https
-};
+using Scheme = UrlScheme;
 
 /// What is asked of the certificate of an https server. `any` is for a server that is known by how
 /// it is reached, such as one of our own on this machine.
