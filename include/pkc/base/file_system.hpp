@@ -29,8 +29,8 @@ struct FileStat {
   friend bool operator==(const FileStat&, const FileStat&) = default;
 };
 
-/// An open file. One thread at a time, but for read_at(), opened_stat() and descriptor() of a file
-/// made by open(), which are thread-safe. Closed on destruction.
+/// An open file. One thread at a time, but for read_at(), opened_stat() and descriptor(), which are
+/// thread-safe, also beside a write(). Closed on destruction.
 class File : public ByteSink {
  public:
   /// Reads up to buffer.size() bytes at `offset`; less only at the end of the file. Errors also:
@@ -52,6 +52,13 @@ class File : public ByteSink {
   [[nodiscard]] virtual FileStat opened_stat() const = 0;
   /// The descriptor for sendfile, or -1 for a file system that has none. Stays owned by the File.
   [[nodiscard]] virtual int descriptor() const = 0;
+};
+
+/// Bytes that lie one behind the other in a file.
+struct FilePiece {
+  std::shared_ptr<File> file; ///< others read it too: read_at() and descriptor() only
+  ByteCount file_offset = 0;
+  ByteCount length = 0;
 };
 
 struct DirectoryEntry {
