@@ -37,7 +37,7 @@ constexpr std::array<std::pair<std::string_view, Method>, 7> kMethods{{
 /// Whether the answer is more than a client's socket takes at once, or has to be made first.
 bool may_block(const Response& response) {
   return std::holds_alternative<StreamBody>(response.body) ||
-         response.body_length() > kPromptAnswerMax;
+         response.body_length().value_or(0) > kPromptAnswerMax;
 }
 
 Method method_of(std::string_view name) {
@@ -154,7 +154,12 @@ Request Exchange::make_request(const Connection& connection) {
 
 Response Exchange::call_handler(Request& request, std::string& failure) const {
   try {
-    return site_.router.dispatch(request);
+    Response response = site_.router.dispatch(request);
+    if (!std::holds_alternative<PiecesBody>(response.body) &&
+        !std::holds_alternative<Deferred>(response.body)) {
+      return response;
+    }
+    failure = "not yet";
   } catch (const std::exception& exception) {
     failure = std::string("exception in a handler: ") + exception.what();
   } catch (...) {

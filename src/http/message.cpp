@@ -2,12 +2,15 @@
 
 namespace pkc::http {
 
-ByteCount Response::body_length() const {
+std::optional<ByteCount> Response::body_length() const {
   if (const auto* text = std::get_if<std::string>(&body)) {
     return text->size();
   }
   if (const auto* file = std::get_if<FileBody>(&body)) {
     return file->length;
+  }
+  if (const auto* pieces = std::get_if<PiecesBody>(&body)) {
+    return pieces->length;
   }
   return std::get<StreamBody>(body).length;
 }

@@ -107,7 +107,7 @@ void ResponseWriter::format_head(const Response& response, const AnswerContext& 
   }
   if (has_body(response.status)) {
     out_ += "Content-Length: ";
-    out_ += std::to_string(response.body_length());
+    out_ += std::to_string(response.body_length().value_or(0));
     out_ += "\r\n";
   }
   if (!context.keep_alive) {

@@ -85,16 +85,78 @@ struct StreamBody {
   ByteCount length = 0; ///< exactly what the source will give
 };
 
-/// One answer. The engine adds Date, Content-Length and Connection; a HEAD answer has the headers
-/// of its body and sends none of it.
+/// Tells the engine that a wait is over. May be called by any thread, also before the call that
+/// handed it out has returned, and while locks are held: it neither blocks nor calls anybody. Only
+/// the first call counts; one that comes when nobody waits any more, or when the server is gone,
+/// does nothing.
+using Wake = std::function<void()>;
+
+/// What a PieceSource has at an offset.
+struct FilePiece {
+  std::shared_ptr<File> file; ///< null when there is nothing
+  ByteCount offset = 0;       ///< in the file
+  ByteCount length = 0;       ///< 0: nothing yet or, when `ended`, nothing ever
+  bool ended = false;         ///< looked at when length is 0; only a body of unknown length may end
+};
+
+/// A body that lies in pieces of files, and may still grow. Shared by as many answers as there are
+/// waiters: thread-safe. Answers keep no bytes of it, so a piece that was given must stay as it is
+/// for as long as its File is open.
+class PieceSource {
+ public:
+  virtual ~PieceSource() = default;
+
+  /// What can be sent of the body from `offset` on, at most `length_max` (> 0) bytes; as much as is
+  /// there, because each piece costs a system call. Does not block. An error (any Errc) resets the
+  /// connection, as the client must not take what it has got for the whole.
+  virtual Result<FilePiece> piece(ByteCount offset, ByteCount length_max) = 0;
+
+  /// Calls `wake` once piece(offset) would give more than it did: bytes, the end, or an error. At
+  /// once if it does already. Called after a piece of length 0, and again only after `wake`.
+  virtual void when_ready(ByteCount offset, Wake wake) = 0;
+};
+
+/// A part of a PieceSource, sent with sendfile. While there is nothing to send yet, and while the
+/// client takes nothing, the connection waits without a worker. That a client has left shows in
+/// the destruction of its `source`.
+struct PiecesBody {
+  std::shared_ptr<PieceSource> source;
+  ByteCount offset = 0; ///< of the first byte to send
+  /// Exactly what will be sent. Nothing: up to the end, in chunks, or to a client of HTTP/1.0 until
+  /// the connection closes.
+  std::optional<ByteCount> length;
+};
+
+struct Response;
+
+/// An answer that is not known yet: the connection waits for it without a worker. The engine calls
+/// `subscribe` once, then, after the wake that it is given, `resume` once, by another thread: it
+/// may block as a handler may, and may return a Deferred again. Neither is called at once by two
+/// threads.
+///
+/// The Request has ended by then with all its views: what `resume` needs of it, the handler copies.
+/// When the client leaves or is cut off first, the Deferred is destroyed without a resume(), so
+/// that a capture can tell by its destructor that nobody waits any more. A client has left when its
+/// connection is closed or reset. One that has only closed its sending side still gets its answer;
+/// as a close looks the same at first, an HTTP/1.1 client is sent "102 Processing" to find out, and
+/// one of HTTP/1.0, which knows no such thing, counts as gone.
+struct Deferred {
+  std::move_only_function<void(Wake wake)> subscribe;
+  std::move_only_function<Response()> resume;
+};
+
+/// One answer. The engine adds Date, Content-Length (or Transfer-Encoding) and Connection; a HEAD
+/// answer has the headers of its body and sends none of it.
 struct Response {
   int status = 200;
   Headers headers;
-  std::variant<std::string, FileBody, StreamBody> body;
+  /// Of a Response with a Deferred nothing else counts.
+  std::variant<std::string, FileBody, StreamBody, PiecesBody, Deferred> body;
   bool close_connection = false; ///< ask for "Connection: close"
   Outcome outcome = Outcome::by_status;
 
-  [[nodiscard]] ByteCount body_length() const;
+  /// Nothing when it shows only at its end. REQUIRES: not Deferred.
+  [[nodiscard]] std::optional<ByteCount> body_length() const;
 };
 
 /// Handles one request. May block. Called by many threads at once.

@@ -77,7 +77,8 @@ using AccessLog = std::function<void(const AccessRecord&)>;
 /// What the server holds at the moment, for metrics.
 struct ServerLoad {
   std::size_t connections = 0;             ///< all that are open
-  std::size_t connections_active = 0;      ///< a worker serves them
+  std::size_t connections_active = 0;      ///< a request of theirs is being answered
+  std::size_t connections_waiting = 0;     ///< of those: without a worker, see Deferred, PiecesBody
   std::size_t connections_handshaking = 0; ///< they wait for TLS to be agreed on
   std::size_t connections_closing = 0;     ///< answered, half closed; the others are idle
   std::size_t connections_max = 0;
