@@ -12,8 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import front_claims
 from caddy_front_case import PACKAGED, CaddyTest, validated
-from front_case import Mode, head_of
-from robustness_case import MIB, artifact, big_artifact, harness
+from robustness_case import MIB, harness
 
 
 class Answers(front_claims.Answers, CaddyTest):
@@ -38,21 +37,8 @@ class Huge(front_claims.Huge, CaddyTest):
     memory_max = 128 * MIB  # Go collects garbage when there is as much again
 
 
-class Expecting(CaddyTest):
-    def test_a_refusal_comes_before_the_body_is_sent(self) -> None:
-        front = self.start_front(Mode())
-        key = artifact.key_for("taken")
-        body = big_artifact(key, 100_000)
-        self.assertEqual(front.put(key, body).status, 201)
-
-        with front.connect() as connection:
-            connection.send(
-                head_of("PUT", key, content_length=str(len(body)), expect="100-continue")
-            )
-            answer = connection.response()
-
-        assert answer is not None
-        self.assertEqual((answer.interim, answer.status), ([], 409))
+class Expecting(front_claims.Expecting, CaddyTest):
+    """Caddy asks the server first."""
 
 
 class Packaged(CaddyTest):

@@ -175,6 +175,27 @@ class Answers(FrontTest):
         self.assert_error(front.get(ABSENT, **{f"x_{n}": "x" * 4 * KIB for n in range(9)}), 431)
 
 
+class Expecting(FrontTest):
+    # The interim answers that a client gets although its upload is refused: what of them the proxy
+    # sends by itself, before it asks the server.
+    interim_of_a_refusal: list[int] = []
+
+    def test_who_waits_for_100_hears_the_refusal_in_its_place(self) -> None:
+        front = self.start_front(Mode())
+        key = artifact.key_for("taken")
+        body = big_artifact(key, 100_000)
+        self.assertEqual(front.put(key, body).status, 201)
+
+        with front.connect() as connection:
+            connection.send(
+                head_of("PUT", key, content_length=str(len(body)), expect="100-continue")
+            )
+            answer = connection.response()
+
+        assert answer is not None
+        self.assertEqual((answer.interim, answer.status), (self.interim_of_a_refusal, 409))
+
+
 class Tls(FrontTest):
     """TLS ends at the proxy, which speaks both versions of HTTP."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import front_claims
-from front_case import Mode, head_of, replaced
+from front_case import Mode, replaced
 from front_claims import ABSENT
 from nginx_front_case import IN_ALL_WAYS, PACKAGED, NginxTest
 from robustness_case import artifact, big_artifact, harness, put_head
@@ -58,21 +58,8 @@ class Limits(NginxTest):
         self.assertEqual((refused.status, served.status), (503, 404))
 
 
-class Expecting(NginxTest):
-    def test_nginx_says_100_before_it_asks_the_server(self) -> None:
-        front = self.start_front(Mode())
-        key = artifact.key_for("taken")
-        body = big_artifact(key, 100_000)
-        self.assertEqual(front.put(key, body).status, 201)
-
-        with front.connect() as connection:
-            connection.send(
-                head_of("PUT", key, content_length=str(len(body)), expect="100-continue")
-            )
-            answer = connection.response()
-
-        assert answer is not None
-        self.assertEqual((answer.interim, answer.status), ([100], 409))
+class Expecting(front_claims.Expecting, NginxTest):
+    interim_of_a_refusal = [100]  # nginx says it before it asks the server
 
 
 class Readme(NginxTest):
