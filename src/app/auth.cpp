@@ -121,15 +121,22 @@ constexpr std::array kRefusals = {http::Refusal::bad_credentials,
                                   http::Refusal::rate,
                                   http::Refusal::quota};
 
-/// Counts refusals and, if wanted, writes audit lines.
-http::AccessObserver observer(bool audit, ops::Log& log, ops::Metrics& metrics) {
-  std::vector<ops::Counter*> counters(kRefusals.size() + 1);
+/// By reason.
+using DeniedCounters = std::vector<ops::Counter*>;
+
+DeniedCounters denied_counters(ops::Metrics& metrics) {
+  DeniedCounters counters(kRefusals.size() + 1);
   for (const http::Refusal refusal : kRefusals) {
     counters[static_cast<std::size_t>(refusal)] =
         &metrics.counter("polykit_cache_denied_requests_total",
                          "Requests that a token or its absence did not allow, by reason.",
                          {{"reason", to_string(refusal)}});
   }
+  return counters;
+}
+
+/// Counts refusals and, if wanted, writes audit lines.
+http::AccessObserver observer(bool audit, ops::Log& log, DeniedCounters counters) {
   return [audit, &log, counters = std::move(counters)](const http::AccessEvent& event) {
     if (event.refusal != http::Refusal::none) {
       counters[static_cast<std::size_t>(event.refusal)]->add();
@@ -146,6 +153,8 @@ Result<std::unique_ptr<Auth>> Auth::make(const config::Settings& settings,
                                          ops::Log& log,
                                          ops::Metrics& metrics) {
   std::unique_ptr<Auth> auth(new Auth(settings.auth_file, log)); // private constructor
+  DeniedCounters denied =
+      denied_counters(metrics); // also without a file: families do not come and go
   if (!auth->has_file()) {
     auth->control_ = std::make_shared<http::AccessControl>();
     return auth;
@@ -153,7 +162,7 @@ Result<std::unique_ptr<Auth>> Auth::make(const config::Settings& settings,
   TRY_ASSIGN(const config::AuthFile file, auth->load());
   auth->spaces_in_file_ = spaces_of(file);
   auth->control_ = std::make_shared<http::AccessControl>(
-      to_http(file), observer(settings.audit_log, log, metrics));
+      to_http(file), observer(settings.audit_log, log, std::move(denied)));
   log.info("access is by tokens",
            {{"file", settings.auth_file},
             {"tokens", file.tokens.size()},

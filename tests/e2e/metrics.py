@@ -102,6 +102,15 @@ class Metrics(harness.ServerTest):
 
         self.assertEqual(lines, GOLDEN.read_text().splitlines())
 
+    def test_no_setting_makes_a_family_that_the_golden_list_does_not_know(self) -> None:
+        """What the sources can register, and the list, are the same names."""
+        literal = re.compile(r'"((?:polykit_cache|process)_[a-z_]+)"')
+        sources = [*(ROOT / "src").rglob("*.[ch]pp"), *(ROOT / "include").rglob("*.hpp")]
+        in_sources = {name for path in sources for name in literal.findall(path.read_text())}
+        golden = {line.split("\t")[0] for line in GOLDEN.read_text().splitlines()}
+
+        self.assertEqual(in_sources, golden)
+
     def test_the_table_in_readme_is_the_golden_list(self) -> None:
         marked = re.compile(r"(?<=<!-- metrics -->\n).*?(?=\n<!-- /metrics -->)", re.DOTALL)
         table = readme_table(GOLDEN.read_text().splitlines())
