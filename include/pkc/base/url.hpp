@@ -48,8 +48,8 @@ struct Url {
 /// bytes.
 Result<Url> parse_url(std::string_view text);
 
-/// The URL that a Location header means: RFC 3986 section 5.2, with the rules of parse_url(). Pure.
-/// Errors: invalid_argument.
+/// The URL that a Location header means: RFC 3986 section 5.2, with the rules of parse_url(), but
+/// that a space is encoded, because servers do write it there. Pure. Errors: invalid_argument.
 Result<Url> resolve_reference(const Url& base, std::string_view reference);
 
 /// The one way in which a host is written here: a name in lower case without the dot at its end; an
