@@ -83,4 +83,13 @@ std::string encode_base64url(ByteSpan bytes) {
   return text;
 }
 
+std::string encode_base64(ByteSpan bytes) {
+  std::string text = encode_base64url(bytes);
+  for (char& digit : text) {
+    digit = digit == '-' ? '+' : digit == '_' ? '/' : digit;
+  }
+  text.append((4 - text.size() % 4) % 4, '=');
+  return text;
+}
+
 } // namespace pkc

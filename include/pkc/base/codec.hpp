@@ -18,4 +18,7 @@ std::optional<std::string> decode_base64(std::string_view text);
 /// URL-safe alphabet, no padding: fit for a URL, a header and a command line.
 std::string encode_base64url(ByteSpan bytes);
 
+/// Standard alphabet, padded: what HTTP's Basic scheme asks for.
+std::string encode_base64(ByteSpan bytes);
+
 } // namespace pkc

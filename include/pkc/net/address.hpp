@@ -37,6 +37,11 @@ class Address {
 /// name. Pure.
 std::optional<Address> parse_address(std::string_view host);
 
+/// True when the first `bits` bits of both are the same. Pure.
+bool shares_prefix(const std::array<std::uint8_t, 16>& a,
+                   const std::array<std::uint8_t, 16>& b,
+                   unsigned bits);
+
 /// All addresses with one prefix.
 struct AddressBlock {
   Address first;

@@ -34,14 +34,16 @@ std::string_view to_string(AddressClass value);
 AddressClass class_of(const Address& address);
 
 struct AddressRulesOptions {
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
   /// Hosts that may be asked, or all when there are none: "host", "*.suffix" (names below it, not
   /// the suffix itself), or a numeric address.
-  std::vector<std::string> hosts_allowed;
+  std::vector<std::string> hosts_allowed{};
   /// Hosts that may not, also when they are allowed above.
-  std::vector<std::string> hosts_denied;
+  std::vector<std::string> hosts_denied{};
   /// Addresses that may be reached although they are not global: "10.1.0.0/16", "fd00::1". A
   /// metadata address has to be named itself; a block around it does not allow it.
-  std::vector<std::string> addresses_allowed;
+  std::vector<std::string> addresses_allowed{};
+  // NOLINTEND(readability-redundant-member-init)
 };
 
 /// Immutable, thread-safe. Copies are cheap enough for options.

@@ -29,10 +29,12 @@ enum class Downgrade : std::uint8_t {
 };
 
 struct HttpClientOptions {
-  std::string user_agent;
-  std::string ca_file; ///< PEM, trusted beside the roots of the system; empty: those alone
-  AddressRules rules;
-  ProxyOptions proxy;
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
+  std::string user_agent{};
+  std::string ca_file{}; ///< PEM, trusted beside the roots of the system; empty: those alone
+  AddressRules rules{};
+  ProxyOptions proxy{};
+  // NOLINTEND(readability-redundant-member-init)
   Downgrade downgrade = Downgrade::refuse;
   std::chrono::milliseconds connect_timeout{10'000}; ///< until TLS stands: names, TCP, proxy, TLS
   std::chrono::milliseconds idle_timeout{60'000};    ///< while not one byte comes or goes
@@ -50,14 +52,16 @@ enum class FetchMethod : std::uint8_t {
 };
 
 struct FetchRequest {
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
   FetchMethod method = FetchMethod::get;
-  Url url;
+  Url url{};
   /// Sent at every hop: Range, If-Range, If-None-Match, Accept and such. Host, Connection,
   /// User-Agent, Accept-Encoding and framing headers are the client's own; credentials
   /// (Authorization, Proxy-Authorization, Cookie) are never sent. All of these are left out.
-  HttpHeaders headers;
+  HttpHeaders headers{};
   SteadyTime deadline = SteadyTime::max(); ///< of the whole, redirects and body included
-  std::stop_token stop;                    ///< ends fetch() at once, also while it waits
+  std::stop_token stop{};                  ///< ends fetch() at once, also while it waits
+  // NOLINTEND(readability-redundant-member-init)
 };
 
 /// The beginning of the answer that was not a redirect.

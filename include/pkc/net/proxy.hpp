@@ -15,10 +15,14 @@ namespace pkc::net {
 
 /// What the variables http_proxy, https_proxy and no_proxy hold. This module reads no environment.
 struct ProxyOptions {
-  std::string
-      http; ///< for http URLs: "http://[user:password@]host[:port]" or "host:port"; empty: none
-  std::string https; ///< for https URLs, likewise
-  std::string none; ///< hosts that are asked directly: "*", or names and blocks with commas between
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
+  /// For http URLs: "http://[user:password@]host[:port]" or "host:port"; empty: none.
+  std::string http{};
+  /// For https URLs, likewise.
+  std::string https{};
+  /// Hosts that are asked directly: "*", or names and blocks with commas between.
+  std::string none{};
+  // NOLINTEND(readability-redundant-member-init)
 };
 
 /// An HTTP proxy, spoken to in clear.

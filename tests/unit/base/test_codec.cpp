@@ -60,6 +60,18 @@ TEST_SUITE("base::codec") {
     }
   }
 
+  TEST_CASE("encode_base64: the test vectors of RFC 4648 section 10, and the other two digits") {
+    const std::pair<std::string_view, std::string_view> rows[] = {{"", ""},
+                                                                  {"f", "Zg=="},
+                                                                  {"fo", "Zm8="},
+                                                                  {"foo", "Zm9v"},
+                                                                  {"foob", "Zm9vYg=="},
+                                                                  {"\xfb\xff\xbf\xf0", "+/+/8A=="}};
+    for (const auto& [bytes, text] : rows) {
+      CHECK(pkc::encode_base64(as_bytes(bytes)) == text);
+    }
+  }
+
   TEST_CASE("encode_base64url: decode_base64 gives the bytes back, for every length") {
     std::string bytes;
     for (int i = 0; i < 300; ++i) {
