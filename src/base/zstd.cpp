@@ -1,5 +1,7 @@
 #include "pkc/base/zstd.hpp"
 
+#include "zstd_frame.hpp"
+
 #include "pkc/base/assert.hpp"
 
 #include <zstd.h>
@@ -13,24 +15,14 @@ namespace pkc {
 
 namespace {
 
-/// What libzstd recommends, so that one call can flush one whole block.
-constexpr std::size_t kOutputSize = 128 * kKiB;
+constexpr std::size_t kOutputSize = ZstdContextPool::kBufferSize;
 
-// RFC 8878 section 3.1.
-constexpr std::uint32_t kFrameMagic = 0xFD2FB528;
-constexpr std::uint32_t kSkippableMagic = 0x184D2A50;
-constexpr std::uint32_t kSkippableMask = 0xFFFFFFF0;
-constexpr std::size_t kMagicSize = 4;
-constexpr std::size_t kSkippableHeaderSize = 8;
-
-/// A little-endian number of up to 8 bytes.
-std::uint64_t read_number(ByteSpan bytes) {
-  std::uint64_t value = 0;
-  for (std::size_t i = bytes.size(); i > 0; --i) {
-    value = value << 8U | std::to_integer<std::uint64_t>(bytes[i - 1]);
-  }
-  return value;
-}
+using zstd::kFrameMagic;
+using zstd::kMagicSize;
+using zstd::kSkippableHeaderSize;
+using zstd::kSkippableMagic;
+using zstd::kSkippableMask;
+using zstd::read_number;
 
 /// Where the parts of a frame's header are. Parsed here and not by libzstd, because the window must
 /// be known before libzstd allocates it, and because a build of libzstd may decode the legacy

@@ -50,6 +50,8 @@ class ZstdEncoderPool {
 
   /// Errors: unavailable when there is no memory.
   Result<Context> acquire();
+  /// Compresses up to the content of one frame into the context's output.
+  static Result<ByteSpan> compress(Context& context, ByteSpan content, int level);
   void release(Context context);
 
   const std::size_t idle_max_;
@@ -116,14 +118,15 @@ class SeekableZstdWriter : public ByteSink {
   };
 
   Result<std::size_t> take(ByteSpan bytes);
+  Result<void> take_compressed(ByteSpan bytes);
+  Result<void> take_raw(ByteSpan bytes);
+  void hold(ByteSpan bytes);
+  [[nodiscard]] ByteSpan held() const;
   Result<void> decide();
-  Result<bool> shrinks(ByteSpan sample);
-  Result<void> begin_compressed();
   Result<void> tell_compressed();
   Result<void> write_block(bool last);
-  Result<void> end_frame();
+  Result<void> end_small();
   Result<void> end_compressed();
-  Result<void> write_raw_frame(ByteSpan content);
   Result<void> close_frame();
   Result<void> write_table();
   Result<void> put(ByteSpan bytes);
@@ -134,7 +137,7 @@ class SeekableZstdWriter : public ByteSink {
   ZstdEncoderPool::Context context_; ///< of a compressed frame
   std::unique_ptr<std::byte[]> block_;
   Frame frame_ = Frame::undecided;
-  std::size_t held_ = 0;          ///< bytes in block_, behind the room for the headers
+  std::size_t held_ = 0;          ///< bytes of content in block_
   std::size_t frame_content_ = 0; ///< of this frame, held bytes included
   std::size_t told_ = 0;          ///< of a compressed frame, to the observer
   ByteCount frame_begin_ = 0;     ///< in the target

@@ -45,6 +45,10 @@ struct ZstdPoolOptions {
 /// Outlives its decoders.
 class ZstdContextPool {
  public:
+  /// Of the buffer that comes with each context: what libzstd recommends, so that one call can
+  /// flush one whole block.
+  static constexpr std::size_t kBufferSize = 128 * kKiB;
+
   explicit ZstdContextPool(ZstdPoolOptions options = {});
 
   struct Usage {
@@ -56,6 +60,7 @@ class ZstdContextPool {
 
  private:
   friend class ZstdDecoder;
+  friend class ZstdDecodingSource;
 
   struct ContextTraits {
     using Type = ZSTD_DCtx_s*;

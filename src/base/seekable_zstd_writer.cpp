@@ -1,0 +1,299 @@
+#include "seekable_format.hpp"
+
+#include "pkc/base/assert.hpp"
+#include "pkc/base/seekable_zstd.hpp"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace pkc {
+
+namespace {
+
+using zstd::kBlockHeaderSize;
+using zstd::kBlockSizeMax;
+using zstd::kRawFrameHeader;
+using zstd::write_number;
+
+/// So much of a frame is tried.
+constexpr std::size_t kSampleSize = 64 * kKiB;
+/// So much of a compressed frame is kept from the observer: it need not hear of every small write.
+constexpr std::size_t kTellSize = 64 * kKiB;
+/// Headers go in front of the content of a block, so that all is written with one call.
+constexpr std::size_t kHeadSize = kRawFrameHeader.size() + kBlockHeaderSize;
+constexpr std::size_t kFrameSize = kSeekableFrameSize;
+
+constexpr int kLevel = 3;
+/// Only shows whether there is something to gain, as fast as can be.
+constexpr int kSampleLevel = 1;
+
+/// Below a gain of 3 % it is better to have the content as it is: it goes out by sendfile.
+bool is_worth_it(std::size_t compressed, std::size_t content) {
+  return compressed < content - content / 32;
+}
+
+} // namespace
+
+void ZstdEncoderPool::ContextTraits::close(Type context) noexcept {
+  ZSTD_freeCCtx(context);
+}
+
+Result<ZstdEncoderPool::Context> ZstdEncoderPool::acquire() {
+  {
+    const auto idle = idle_.lock();
+    if (!idle->empty()) {
+      Context context = std::move(idle->back());
+      idle->pop_back();
+      return context;
+    }
+  }
+  Context context{
+      .handle = UniqueHandle<ContextTraits>(ZSTD_createCCtx()),
+      .content = std::make_unique_for_overwrite<std::byte[]>(kFrameSize),
+      .output = std::make_unique_for_overwrite<std::byte[]>(ZSTD_compressBound(kFrameSize))};
+  if (!context.handle) {
+    return fail(Errc::unavailable, "no memory for a zstd context");
+  }
+  return context;
+}
+
+void ZstdEncoderPool::release(Context context) {
+  const auto idle = idle_.lock();
+  if (idle->size() < idle_max_) {
+    idle->push_back(std::move(context));
+  }
+}
+
+Result<ByteSpan> ZstdEncoderPool::compress(Context& context, ByteSpan content, int level) {
+  ZSTD_CCtx* const handle = context.handle.get();
+  for (const auto& [parameter, value] :
+       {std::pair(ZSTD_c_compressionLevel, level), std::pair(ZSTD_c_checksumFlag, 1)}) {
+    PKC_ASSERT(ZSTD_isError(ZSTD_CCtx_setParameter(handle, parameter, value)) == 0);
+  }
+  const std::size_t size = ZSTD_compress2(
+      handle, context.output.get(), ZSTD_compressBound(kFrameSize), content.data(), content.size());
+  if (ZSTD_isError(size) != 0) {
+    // There is room for whatever comes, so only memory can be missing.
+    return fail(Errc::unavailable, std::string("zstd: ") + ZSTD_getErrorName(size));
+  }
+  return ByteSpan(context.output.get(), size);
+}
+
+SeekableZstdWriter::SeekableZstdWriter(ByteSink& target,
+                                       ZstdEncoderPool& pool,
+                                       SeekableZstdObserver* observer)
+    : target_(target), pool_(pool), observer_(observer) {}
+
+SeekableZstdWriter::~SeekableZstdWriter() {
+  if (context_.handle) {
+    pool_.release(std::move(context_));
+  }
+}
+
+Result<void> SeekableZstdWriter::write(ByteSpan bytes) {
+  while (!bytes.empty()) {
+    TRY_ASSIGN(const std::size_t used, take(bytes));
+    bytes = bytes.subspan(used);
+  }
+  return {};
+}
+
+/// Takes as much as belongs to the current state; returns how much that was.
+Result<std::size_t> SeekableZstdWriter::take(ByteSpan bytes) {
+  if (frame_content_ == 0 && entries_.size() == kSeekableFramesMax) {
+    return fail(Errc::too_large, "content has more than 1 TiB");
+  }
+  const ByteSpan rest = bytes.first(std::min(bytes.size(), kFrameSize - frame_content_));
+  switch (frame_) {
+    case Frame::undecided: {
+      const ByteSpan part = rest.first(std::min(rest.size(), kSampleSize - held_));
+      hold(part);
+      TRY(held_ == kSampleSize ? decide() : Result<void>{});
+      return part.size();
+    }
+    case Frame::raw: {
+      const ByteSpan part = rest.first(std::min(rest.size(), kBlockSizeMax - held_));
+      TRY(take_raw(part));
+      return part.size();
+    }
+    case Frame::compressed: {
+      TRY(take_compressed(rest));
+      return rest.size();
+    }
+  }
+  std::unreachable();
+}
+
+Result<void> SeekableZstdWriter::take_raw(ByteSpan bytes) {
+  hold(bytes);
+  const bool last = frame_content_ == kFrameSize;
+  if (last || held_ == kBlockSizeMax) {
+    TRY(write_block(last));
+  }
+  return last ? close_frame() : Result<void>{};
+}
+
+Result<void> SeekableZstdWriter::take_compressed(ByteSpan bytes) {
+  std::memcpy(context_.content.get() + frame_content_, bytes.data(), bytes.size());
+  frame_content_ += bytes.size();
+  content_size_ += bytes.size();
+  if (frame_content_ == kFrameSize) {
+    return end_compressed();
+  }
+  return frame_content_ - told_ >= kTellSize ? tell_compressed() : Result<void>{};
+}
+
+void SeekableZstdWriter::hold(ByteSpan bytes) {
+  if (!block_) {
+    block_ = std::make_unique_for_overwrite<std::byte[]>(kHeadSize + kBlockSizeMax);
+  }
+  std::memcpy(block_.get() + kHeadSize + held_, bytes.data(), bytes.size());
+  held_ += bytes.size();
+  frame_content_ += bytes.size();
+  content_size_ += bytes.size();
+}
+
+ByteSpan SeekableZstdWriter::held() const {
+  return {block_.get() + kHeadSize, held_};
+}
+
+/// Chooses what the frame becomes, by what there is of it.
+Result<void> SeekableZstdWriter::decide() {
+  TRY_ASSIGN(auto context, pool_.acquire());
+  const auto sample = ZstdEncoderPool::compress(context, held(), kSampleLevel);
+  if (!sample || !is_worth_it(sample->size(), held_)) {
+    pool_.release(std::move(context));
+    frame_ = Frame::raw;
+    return sample ? Result<void>{} : std::unexpected(sample.error());
+  }
+  context_ = std::move(context);
+  std::memcpy(context_.content.get(), held().data(), held_);
+  held_ = 0;
+  frame_ = Frame::compressed;
+  return tell_compressed();
+}
+
+Result<void> SeekableZstdWriter::tell_compressed() {
+  const std::size_t begin = std::exchange(told_, frame_content_);
+  if (observer_ == nullptr || begin == frame_content_) {
+    return {};
+  }
+  const ByteSpan content(context_.content.get() + begin, frame_content_ - begin);
+  return observer_->on_compressed(content_size_ - content.size(), content);
+}
+
+/// Writes what is held, with the header of the frame when it is the first block of it.
+Result<void> SeekableZstdWriter::write_block(bool last) {
+  const bool first = stored_size_ == frame_begin_;
+  std::byte* const header = block_.get() + kRawFrameHeader.size();
+  write_number(held_ << zstd::kBlockSizeShift | zstd::kRawBlock | (last ? zstd::kLastBlock : 0),
+               {header, kBlockHeaderSize});
+  std::byte* begin = header;
+  if (first) {
+    begin = block_.get();
+    std::ranges::copy(kRawFrameHeader, begin);
+  }
+  const std::size_t length = std::exchange(held_, 0);
+  TRY(put({begin, header + kBlockHeaderSize + length}));
+  if (observer_ != nullptr && length > 0 && frame_ == Frame::raw) {
+    observer_->on_raw(content_size_ - length, stored_size_ - length, length);
+  }
+  return {};
+}
+
+Result<void> SeekableZstdWriter::flush() {
+  if (frame_ == Frame::undecided && held_ > 0) {
+    TRY(decide());
+  }
+  if (frame_ == Frame::raw && held_ > 0) {
+    return write_block(false);
+  }
+  return frame_ == Frame::compressed ? tell_compressed() : Result<void>{};
+}
+
+Result<void> SeekableZstdWriter::finish() {
+  if (frame_ == Frame::raw) {
+    TRY(write_block(true));
+    TRY(close_frame());
+  } else if (frame_ == Frame::compressed) {
+    TRY(end_compressed());
+  } else if (frame_content_ > 0 || entries_.empty()) {
+    // Also of nothing at all: not every decoder takes a file that has no frame.
+    TRY(end_small());
+  }
+  return write_table();
+}
+
+/// Ends a frame that is too short for a sample.
+Result<void> SeekableZstdWriter::end_small() {
+  hold({});
+  TRY(decide());
+  if (frame_ == Frame::compressed) {
+    return end_compressed();
+  }
+  TRY(write_block(true));
+  return close_frame();
+}
+
+Result<void> SeekableZstdWriter::end_compressed() {
+  TRY(tell_compressed());
+  const ByteSpan content(context_.content.get(), frame_content_);
+  TRY_ASSIGN(const ByteSpan output, ZstdEncoderPool::compress(context_, content, kLevel));
+  if (is_worth_it(output.size(), content.size())) {
+    TRY(put(output));
+  } else {
+    // The sample was not like the rest.
+    for (std::size_t at = 0; at < content.size(); at += held_) {
+      TRY(held_ > 0 ? write_block(false) : Result<void>{});
+      held_ = std::min(content.size() - at, kBlockSizeMax);
+      std::memcpy(block_.get() + kHeadSize, content.data() + at, held_);
+    }
+    TRY(write_block(true));
+  }
+  pool_.release(std::move(context_));
+  return close_frame();
+}
+
+Result<void> SeekableZstdWriter::close_frame() {
+  entries_.push_back({.stored = static_cast<std::uint32_t>(stored_size_ - frame_begin_),
+                      .content = static_cast<std::uint32_t>(frame_content_)});
+  frame_begin_ = stored_size_;
+  frame_content_ = 0;
+  told_ = 0;
+  frame_ = Frame::undecided;
+  return {};
+}
+
+Result<void> SeekableZstdWriter::write_table() {
+  const std::size_t entries_size = entries_.size() * zstd::kSeekEntrySize;
+  std::vector<std::byte> table(zstd::kSkippableHeaderSize + entries_size + zstd::kSeekFooterSize);
+  std::size_t at = 0;
+  const auto add = [&](std::uint64_t number, std::size_t size) {
+    write_number(number, std::span(table).subspan(at, size));
+    at += size;
+  };
+  add(zstd::kSeekTableMagic, 4);
+  add(entries_size + zstd::kSeekFooterSize, 4);
+  for (const Entry& entry : entries_) {
+    add(entry.stored, 4);
+    add(entry.content, 4);
+  }
+  add(entries_.size(), 4);
+  add(0, 1);
+  add(zstd::kSeekableMagic, 4);
+  PKC_ASSERT(at == table.size());
+  return put(table);
+}
+
+Result<void> SeekableZstdWriter::put(ByteSpan bytes) {
+  TRY(target_.write(bytes));
+  stored_size_ += bytes.size();
+  return {};
+}
+
+} // namespace pkc
