@@ -25,6 +25,9 @@ class Upload : public ByteSink {
   /// Gives what was written so far to `target`, as the disk has it. Errors also: whatever `target`
   /// returns.
   virtual Result<void> replay(ByteSink& target) = 0;
+  /// What was written so far, for others to read while more comes: read_at() and descriptor() only.
+  /// It stays readable whatever becomes of the upload.
+  [[nodiscard]] virtual std::shared_ptr<File> file() const = 0;
   /// Makes the bytes written so far and `sidecar` visible under `name`, replacing what was there,
   /// and returns when both would survive a power loss (as far as the backend's durability setting
   /// asks for). The caller holds the exclusive lock of the name. After an error the name holds what
@@ -57,6 +60,14 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual Result<std::unique_ptr<Upload>> begin_upload() = 0;
+  /// A file without a name, to write to and read back, which goes with its last holder.
+  virtual Result<std::shared_ptr<File>> make_scratch() = 0;
+  /// A backend for names of their own (DESIGN section 3) on the same storage, with which it shares
+  /// uploads, room, quarantine and lock: what concerns all of them may be asked of any, and the
+  /// lock is held until the last has gone. One for each space. `space` has 3 to 32 characters of
+  /// [0-9a-z_-], begins with a letter, and is neither tmp nor quarantine; anything else is a
+  /// programmer error.
+  virtual Result<std::unique_ptr<Backend>> make_space(std::string_view space) = 0;
   /// The blob, open for reading; null when its name does not exist. What is open stays readable
   /// whatever happens to the name.
   virtual Result<std::unique_ptr<File>> open(std::string_view name) = 0;

@@ -49,9 +49,10 @@ inline constexpr std::string_view kKeyLockFile = "keys.lock";
 ///
 ///   <root>/aa/bb/<name>.zst    blob; aa and bb are the first four characters of the name
 ///   <root>/aa/bb/<name>.json   sidecar
+///   <root>/<space>/aa/bb/…     the same of other spaces
 ///   <root>/tmp/<process>-<number>.tmp   uploads in progress
 ///   <root>/quarantine/         <name>.<unique>.zst, .json and .txt (why) of objects that failed a
-///   check
+///   check; <space>-<name>… of those of a space
 ///   <root>/lock                held by the one process that uses the directory, or by two while
 ///   one hands over to the other
 ///   <root>/scrub.json          how far the background verification is; made anew when it is gone

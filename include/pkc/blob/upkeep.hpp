@@ -23,7 +23,7 @@ struct PendingUpload {
 
 /// An object in quarantine: blob, sidecar and note, or what there is of them.
 struct Quarantined {
-  std::string stem; ///< <name>.<number>
+  std::string stem; ///< <name>.<number> or <space>-<name>.<number>
   ByteCount size = 0;
   std::int64_t since_ns = 0; ///< Unix time
 };

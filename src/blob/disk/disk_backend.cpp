@@ -42,6 +42,13 @@ class TempFile {
   }
 
   [[nodiscard]] File& file() { return *file_; }
+  [[nodiscard]] std::shared_ptr<File> shared_file() const { return file_; }
+
+  /// Takes the name away now. Who holds the file goes on using it.
+  Result<std::shared_ptr<File>> lose_name() {
+    TRY(file_system_.remove(path_));
+    return std::exchange(file_, nullptr);
+  }
 
   Result<void> rename_to(const std::string& target) {
     TRY(file_system_.rename(path_, target));
@@ -54,18 +61,46 @@ class TempFile {
       : file_system_(file_system), path_(std::move(path)), file_(std::move(file)) {}
   FileSystem& file_system_;
   std::string path_;
-  std::unique_ptr<File> file_; // null once renamed
+  std::shared_ptr<File> file_; // null once the name is not ours
+};
+
+/// The characters of the names of spaces.
+bool is_space_name(std::string_view name) {
+  constexpr std::size_t kMin = 3;
+  constexpr std::size_t kMax = 32;
+  return name.size() >= kMin && name.size() <= kMax && name.front() >= 'a' && name.front() <= 'z' &&
+         name != "tmp" && name != "quarantine" &&
+         name.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz_-") == std::string_view::npos;
+}
+
+/// What the backends of one directory have in common.
+struct DiskStorage {
+  DiskStorage(FileSystem& disk, DiskOptions given, std::unique_ptr<File> held)
+      : file_system(disk),
+        options(std::move(given)),
+        lock(std::move(held)),
+        quarantine(disk, options.root) {}
+
+  FileSystem& file_system;
+  const DiskOptions options;
+  const std::unique_ptr<File> lock; // null beside a server
+  Quarantine quarantine;
+  std::atomic<std::uint64_t> next_temp{0};
 };
 
 class DiskBackend final : public Backend {
  public:
-  DiskBackend(FileSystem& file_system, DiskOptions options, std::unique_ptr<File> lock)
-      : file_system_(file_system),
-        options_(std::move(options)),
-        lock_(std::move(lock)),
-        quarantine_(file_system, options_.root) {}
+  /// `space` is empty for the names that lie in the root.
+  DiskBackend(std::shared_ptr<DiskStorage> storage, std::string space)
+      : storage_(std::move(storage)),
+        file_system_(storage_->file_system),
+        options_(storage_->options),
+        space_(std::move(space)),
+        directory_(space_.empty() ? options_.root : options_.root + '/' + space_) {}
 
   Result<std::unique_ptr<Upload>> begin_upload() override;
+  Result<std::shared_ptr<File>> make_scratch() override;
+  Result<std::unique_ptr<Backend>> make_space(std::string_view space) override;
   Result<std::unique_ptr<File>> open(std::string_view name) override {
     return file_system_.open(blob_path(name));
   }
@@ -74,18 +109,20 @@ class DiskBackend final : public Backend {
   Result<void> quarantine(std::string_view name, std::string_view note) override;
   Result<bool> remove(std::string_view name) override;
   Result<std::vector<std::string>> list_shards() override {
-    return blob::list_shards(file_system_, options_.root);
+    return blob::list_shards(file_system_, directory_);
   }
   Result<ShardListing> list_shard(std::string_view shard) override {
-    return blob::list_shard(file_system_, options_.root, shard);
+    return blob::list_shard(file_system_, directory_, shard);
   }
   Result<std::optional<FileStat>> stat_shard(std::string_view shard) override {
-    return file_system_.stat(shard_path(options_.root, shard).inner);
+    return file_system_.stat(shard_path(directory_, shard).inner);
   }
   Result<DiskSpace> space() override { return file_system_.space(options_.root); }
   Result<std::size_t> sweep_uploads(const Uploads& alive) override;
   Result<void> probe() override;
-  [[nodiscard]] int lock_descriptor() const override { return lock_ ? lock_->descriptor() : -1; }
+  [[nodiscard]] int lock_descriptor() const override {
+    return storage_->lock ? storage_->lock->descriptor() : -1;
+  }
 
   Result<void> publish(TempFile& blob, std::string_view name, std::string_view sidecar);
   void begin_sync(TempFile& blob) const {
@@ -96,7 +133,7 @@ class DiskBackend final : public Backend {
 
  private:
   [[nodiscard]] ShardPath shard(std::string_view name) const {
-    return shard_path(options_.root, name);
+    return shard_path(directory_, name);
   }
   [[nodiscard]] std::string blob_path(std::string_view name) const {
     return shard(name).inner.append("/").append(name).append(kBlobSuffix);
@@ -106,6 +143,7 @@ class DiskBackend final : public Backend {
   }
   [[nodiscard]] std::string temp_directory() const { return options_.root + "/tmp"; }
   Result<TempFile> make_temp();
+  Result<void> prepare_space();
   Result<void> prepare_shard(const ShardPath& shard);
   Result<void> rename_pair(TempFile& blob, TempFile& sidecar, std::string_view name);
   Result<void> rename_into(const ShardPath& target,
@@ -113,13 +151,14 @@ class DiskBackend final : public Backend {
                            TempFile& sidecar,
                            std::string_view name);
 
+  const std::shared_ptr<DiskStorage> storage_;
   FileSystem& file_system_;
-  DiskOptions options_;
-  std::unique_ptr<File> lock_; // null beside a server
-  Quarantine quarantine_;
-  std::atomic<std::uint64_t> next_temp_{0};
-  /// Inner shard directories whose names are known to be on stable storage since this start.
-  Guarded<std::unordered_set<std::string>> prepared_shards_;
+  const DiskOptions& options_;
+  const std::string space_;
+  const std::string directory_; ///< the root, or that of the space
+  /// Inner shard directories, and that of the space, whose names are known to be on stable storage
+  /// since this start.
+  Guarded<std::unordered_set<std::string>> prepared_;
 };
 
 class DiskUpload final : public Upload {
@@ -135,6 +174,7 @@ class DiskUpload final : public Upload {
     return blob_.file().write(bytes);
   }
   Result<void> replay(ByteSink& target) override;
+  [[nodiscard]] std::shared_ptr<File> file() const override { return blob_.shared_file(); }
   Result<void> publish(std::string_view name, std::string_view sidecar) override {
     return backend_.publish(blob_, name, sidecar);
   }
@@ -162,7 +202,7 @@ Result<TempFile> DiskBackend::make_temp() {
   // The lock keeps others out but for a process that hands over to us, whose number is another;
   // what an earlier process of our number left was swept at the start.
   const std::string path =
-      temp_directory() + '/' + temp_name(options_.process, next_temp_.fetch_add(1));
+      temp_directory() + '/' + temp_name(options_.process, storage_->next_temp.fetch_add(1));
   auto temp = TempFile::create(file_system_, path);
   if (!temp && temp.error().code == Errc::io) {
     // Somebody may have emptied the storage directory under us; one second try with the folder made
@@ -176,6 +216,16 @@ Result<TempFile> DiskBackend::make_temp() {
 Result<std::unique_ptr<Upload>> DiskBackend::begin_upload() {
   TRY_ASSIGN(auto temp, make_temp());
   return std::make_unique<DiskUpload>(*this, std::move(temp));
+}
+
+Result<std::shared_ptr<File>> DiskBackend::make_scratch() {
+  TRY_ASSIGN(TempFile temp, make_temp());
+  return temp.lose_name();
+}
+
+Result<std::unique_ptr<Backend>> DiskBackend::make_space(std::string_view space) {
+  PKC_ASSERT(is_space_name(space));
+  return std::make_unique<DiskBackend>(storage_, std::string(space));
 }
 
 Result<std::optional<FileStat>> DiskBackend::stat(std::string_view name) {
@@ -202,19 +252,33 @@ Result<std::optional<std::string>> DiskBackend::read_sidecar(std::string_view na
   return text;
 }
 
-Result<void> DiskBackend::prepare_shard(const ShardPath& shard) {
-  if (prepared_shards_.lock()->contains(shard.inner)) {
+/// The root was made ready when the storage was.
+Result<void> DiskBackend::prepare_space() {
+  if (space_.empty() || prepared_.lock()->contains(directory_)) {
     return {};
   }
+  TRY(file_system_.make_directory(directory_));
+  if (options_.durability == Durability::full) {
+    TRY(file_system_.sync_directory(options_.root));
+  }
+  prepared_.lock()->insert(directory_);
+  return {};
+}
+
+Result<void> DiskBackend::prepare_shard(const ShardPath& shard) {
+  if (prepared_.lock()->contains(shard.inner)) {
+    return {};
+  }
+  TRY(prepare_space());
   TRY(file_system_.make_directory(shard.outer));
   TRY(file_system_.make_directory(shard.inner));
   if (options_.durability == Durability::full) {
     // Also when they existed: the process that made them may have died, or a sibling thread be just
     // before its sync.
     TRY(file_system_.sync_directory(shard.outer));
-    TRY(file_system_.sync_directory(options_.root));
+    TRY(file_system_.sync_directory(directory_));
   }
-  prepared_shards_.lock()->insert(shard.inner);
+  prepared_.lock()->insert(shard.inner);
   return {};
 }
 
@@ -238,7 +302,11 @@ Result<void> DiskBackend::rename_into(const ShardPath& target,
   if (renamed) {
     return renamed;
   }
-  prepared_shards_.lock()->erase(target.inner);
+  {
+    const auto prepared = prepared_.lock();
+    prepared->erase(target.inner);
+    prepared->erase(directory_);
+  }
   const auto shard = file_system_.stat(target.inner);
   if (!shard || *shard) {
     return renamed;
@@ -276,9 +344,10 @@ Result<void> DiskBackend::publish(TempFile& blob,
 }
 
 Result<void> DiskBackend::quarantine(std::string_view name, std::string_view note) {
-  TRY(quarantine_.take(name, blob_path(name), sidecar_path(name), note));
+  const std::string kept_as = std::string(space_).append(space_.empty() ? "" : "-").append(name);
+  TRY(storage_->quarantine.take(kept_as, blob_path(name), sidecar_path(name), note));
   // The object is out of sight, whatever becomes of older ones: the next one will try again.
-  [[maybe_unused]] const auto ignored = quarantine_.trim(
+  [[maybe_unused]] const auto ignored = storage_->quarantine.trim(
       {.size_max = options_.quarantine_size_max, .objects_max = options_.quarantine_objects_max});
   return {};
 }
@@ -363,7 +432,9 @@ Result<std::unique_ptr<Backend>> make_disk_backend(FileSystem& file_system, Disk
                     "; stop it, or choose another directory");
   }
   TRY(file_system.make_directory(options.root + "/tmp"));
-  return std::make_unique<DiskBackend>(file_system, std::move(options), std::move(lock));
+  return std::make_unique<DiskBackend>(
+      std::make_shared<DiskStorage>(file_system, std::move(options), std::move(lock)),
+      std::string());
 }
 
 Result<std::unique_ptr<Backend>> open_disk_backend(FileSystem& file_system, DiskOptions options) {
@@ -373,7 +444,8 @@ Result<std::unique_ptr<Backend>> open_disk_backend(FileSystem& file_system, Disk
   if (!entries) {
     return fail(Errc::io, "there is no directory " + options.root);
   }
-  return std::make_unique<DiskBackend>(file_system, std::move(options), nullptr);
+  return std::make_unique<DiskBackend>(
+      std::make_shared<DiskStorage>(file_system, std::move(options), nullptr), std::string());
 }
 
 } // namespace pkc::blob

@@ -22,6 +22,28 @@ std::unique_ptr<Backend> make_backend(FaultFileSystem& disk) {
   return make_disk_backend(disk, {.root = "/cache"}).value();
 }
 
+/// Where names lie: every claim about them holds in each of these.
+struct Place {
+  std::string space;
+  std::string directory;
+  std::string quarantine_prefix;
+
+  [[nodiscard]] std::unique_ptr<Backend> make_backend(FaultFileSystem& disk) const {
+    auto root = ::make_backend(disk);
+    return space.empty() ? std::move(root) : root->make_space(space).value();
+  }
+};
+
+/// Runs the rest of the case for each.
+Place any_place() {
+  Place place{.space = "", .directory = "/cache", .quarantine_prefix = ""};
+  SUBCASE("in the root") {}
+  SUBCASE("in a space") {
+    place = {.space = "cas", .directory = "/cache/cas", .quarantine_prefix = "cas-"};
+  }
+  return place;
+}
+
 /// Started by the process that made the first one.
 std::unique_ptr<Backend> make_successor(FaultFileSystem& disk) {
   return make_disk_backend(disk,
@@ -52,12 +74,13 @@ TEST_SUITE("blob::disk") {
   }
 
   TEST_CASE("publish: the pair lies where the original server puts it") {
+    const Place place = any_place();
     FaultFileSystem disk;
-    const auto backend = make_backend(disk);
+    const auto backend = place.make_backend(disk);
     publish(*backend, "aabbccdd", "content");
     const auto files = disk.files("/cache");
-    CHECK(files.at("/cache/aa/bb/aabbccdd.zst") == "content");
-    CHECK(files.at("/cache/aa/bb/aabbccdd.json") == "{}");
+    CHECK(files.at(place.directory + "/aa/bb/aabbccdd.zst") == "content");
+    CHECK(files.at(place.directory + "/aa/bb/aabbccdd.json") == "{}");
   }
 
   TEST_CASE("root: is made with the directories above it, durably") {
@@ -78,8 +101,9 @@ TEST_SUITE("blob::disk") {
   }
 
   TEST_CASE("upload: one that is not published leaves nothing") {
+    const Place place = any_place();
     FaultFileSystem disk;
-    const auto backend = make_backend(disk);
+    const auto backend = place.make_backend(disk);
     {
       const auto upload = backend->begin_upload().value();
       REQUIRE(upload->write(as_bytes("half")));
@@ -90,19 +114,24 @@ TEST_SUITE("blob::disk") {
   }
 
   TEST_CASE("upload: works although somebody emptied the directory under us") {
+    const Place place = any_place();
     FaultFileSystem disk;
-    const auto backend = make_backend(disk);
+    const auto backend = place.make_backend(disk);
     publish(*backend, "aabbccdd", "content");
     REQUIRE(backend->remove("aabbccdd").value());
-    for (const std::string path : {"/cache/aa/bb", "/cache/aa", "/cache/tmp"}) {
+    for (const std::string& path :
+         {place.directory + "/aa/bb", place.directory + "/aa", std::string("/cache/tmp")}) {
       REQUIRE(disk.remove(path).value());
+    }
+    if (!place.space.empty()) {
+      REQUIRE(disk.remove(place.directory).value());
     }
 
     publish(*backend, "aabbccdd", "again");
 
     disk.lose_power(1);
-    CHECK(disk.files("/cache").at("/cache/aa/bb/aabbccdd.zst") == "again");
-    CHECK(disk.files("/cache").at("/cache/aa/bb/aabbccdd.json") == "{}");
+    CHECK(disk.files("/cache").at(place.directory + "/aa/bb/aabbccdd.zst") == "again");
+    CHECK(disk.files("/cache").at(place.directory + "/aa/bb/aabbccdd.json") == "{}");
   }
 
   TEST_CASE("sweep: removes every .tmp file, the original server's too, and nothing else") {
@@ -154,8 +183,9 @@ TEST_SUITE("blob::disk") {
   }
 
   TEST_CASE("read_sidecar: absent, present, over the limit") {
+    const Place place = any_place();
     FaultFileSystem disk;
-    const auto backend = make_backend(disk);
+    const auto backend = place.make_backend(disk);
     CHECK_FALSE(backend->read_sidecar("aabbccdd", 100).value());
     publish(*backend, "aabbccdd", "content");
     CHECK(backend->read_sidecar("aabbccdd", 100).value() == "{}");
@@ -163,8 +193,9 @@ TEST_SUITE("blob::disk") {
   }
 
   TEST_CASE("quarantine: keeps every generation of blob, sidecar and note apart") {
+    const Place place = any_place();
     FaultFileSystem disk;
-    const auto backend = make_backend(disk);
+    const auto backend = place.make_backend(disk);
     for (const std::string_view content : {"first", "second"}) {
       publish(*backend, "aabbccdd", content);
       REQUIRE(backend->quarantine("aabbccdd", "why"));
@@ -172,15 +203,16 @@ TEST_SUITE("blob::disk") {
     }
     const auto files = disk.files("/cache/quarantine");
     CHECK(files.size() == 6);
-    CHECK(files.at("/cache/quarantine/aabbccdd.1.zst") == "first");
-    CHECK(files.at("/cache/quarantine/aabbccdd.2.zst") == "second");
-    CHECK(files.at("/cache/quarantine/aabbccdd.2.txt") == "why");
-    CHECK(files.at("/cache/quarantine/aabbccdd.2.json") == "{}");
+    CHECK(files.at("/cache/quarantine/" + place.quarantine_prefix + "aabbccdd.1.zst") == "first");
+    CHECK(files.at("/cache/quarantine/" + place.quarantine_prefix + "aabbccdd.2.zst") == "second");
+    CHECK(files.at("/cache/quarantine/" + place.quarantine_prefix + "aabbccdd.2.txt") == "why");
+    CHECK(files.at("/cache/quarantine/" + place.quarantine_prefix + "aabbccdd.2.json") == "{}");
   }
 
   TEST_CASE("remove: both files go, the blob first, and what is not there is told") {
+    const Place place = any_place();
     FaultFileSystem disk;
-    const auto backend = make_backend(disk);
+    const auto backend = place.make_backend(disk);
     publish(*backend, "aabbccdd", "content");
 
     disk.fail_call(1);
@@ -189,24 +221,25 @@ TEST_SUITE("blob::disk") {
     CHECK(backend->remove("aabbccdd").value());
     CHECK_FALSE(backend->remove("aabbccdd").value());
 
-    CHECK_FALSE(disk.files("/cache").contains("/cache/aa/bb/aabbccdd.json"));
+    CHECK_FALSE(disk.files("/cache").contains(place.directory + "/aa/bb/aabbccdd.json"));
   }
 
   TEST_CASE("list: every name of ours in order, and strangers apart") {
+    const Place place = any_place();
     FaultFileSystem disk;
-    const auto backend = make_backend(disk);
+    const auto backend = place.make_backend(disk);
     for (const std::string name : {"aabbccee", "aabbccdd", "ffeeddcc", "AAbbccdd"}) {
       publish(*backend, name, "content");
     }
-    REQUIRE(disk.remove("/cache/aa/bb/aabbccee.json").value());
-    REQUIRE(disk.remove("/cache/ff/ee/ffeeddcc.zst").value());
+    REQUIRE(disk.remove(place.directory + "/aa/bb/aabbccee.json").value());
+    REQUIRE(disk.remove(place.directory + "/ff/ee/ffeeddcc.zst").value());
     for (const std::string name : {"aabbccdd.txt", "ccddaabb.zst", ".zst", "aabb_cdd.zst"}) {
-      REQUIRE(disk.create("/cache/aa/bb/" + name));
+      REQUIRE(disk.create(place.directory + "/aa/bb/" + name));
     }
-    REQUIRE(disk.make_directory("/cache/aa/bb/aabbccff.zst"));
-    REQUIRE(disk.make_directory("/cache/nix").value());
-    REQUIRE(disk.make_directory("/cache/nix/aa").value());
-    REQUIRE(disk.create("/cache/bb"));
+    REQUIRE(disk.make_directory(place.directory + "/aa/bb/aabbccff.zst"));
+    REQUIRE(disk.make_directory(place.directory + "/nix").value());
+    REQUIRE(disk.make_directory(place.directory + "/nix/aa").value());
+    REQUIRE(disk.create(place.directory + "/bb"));
 
     const auto shards = backend->list_shards().value();
     const auto listing = backend->list_shard("aabb").value();
@@ -214,19 +247,20 @@ TEST_SUITE("blob::disk") {
     CHECK(shards == std::vector<std::string>{"AAbb", "aabb", "ffee"});
     using Names = std::vector<pkc::blob::ListedName>;
     CHECK(listing.names == Names{{"aabbccdd", true, true}, {"aabbccee", true, false}});
-    CHECK(listing.strangers == std::vector<std::string>{"/cache/aa/bb/.zst",
-                                                        "/cache/aa/bb/aabb_cdd.zst",
-                                                        "/cache/aa/bb/aabbccdd.txt",
-                                                        "/cache/aa/bb/aabbccff.zst",
-                                                        "/cache/aa/bb/ccddaabb.zst"});
+    CHECK(listing.strangers == std::vector<std::string>{place.directory + "/aa/bb/.zst",
+                                                        place.directory + "/aa/bb/aabb_cdd.zst",
+                                                        place.directory + "/aa/bb/aabbccdd.txt",
+                                                        place.directory + "/aa/bb/aabbccff.zst",
+                                                        place.directory + "/aa/bb/ccddaabb.zst"});
     CHECK(backend->list_shard("ffee").value().names == Names{{"ffeeddcc", false, true}});
     CHECK(backend->list_shard("0000").value().names.empty());
     CHECK_FALSE(backend->stat_shard("0000").value());
   }
 
   TEST_CASE("list: a shard's time moves when a name comes or goes") {
+    const Place place = any_place();
     FaultFileSystem disk;
-    const auto backend = make_backend(disk);
+    const auto backend = place.make_backend(disk);
     publish(*backend, "aabbccdd", "content");
     const auto before = backend->stat_shard("aabb").value();
 

@@ -62,6 +62,10 @@ class HungBackend final : public pkc::blob::Backend {
     return {};
   }
   Result<std::unique_ptr<pkc::blob::Upload>> begin_upload() override { return none(); }
+  Result<std::shared_ptr<pkc::File>> make_scratch() override { return none(); }
+  Result<std::unique_ptr<pkc::blob::Backend>> make_space(std::string_view /*space*/) override {
+    return none();
+  }
   Result<std::unique_ptr<pkc::File>> open(std::string_view /*name*/) override { return none(); }
   Result<std::optional<pkc::FileStat>> stat(std::string_view /*name*/) override { return none(); }
   Result<std::optional<std::string>> read_sidecar(std::string_view /*name*/,
