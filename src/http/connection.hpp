@@ -1,6 +1,7 @@
 // Connection: one client's socket, what it has sent and we have not used, and who may touch it now.
 #pragma once
 
+#include "pending_answer.hpp"
 #include "socket.hpp"
 
 #include "pkc/base/bytes.hpp"
@@ -11,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -71,12 +73,13 @@ class InputBuffer {
 enum class Phase : std::uint8_t {
   handshaking,  ///< TLS is not agreed on yet
   reading_head, ///< idle, or part of a head has come
+  waiting,      ///< its answer waits in the WaitingRoom
   lingering,    ///< answered and half closed: input is dropped until the client has read the answer
 };
 
-/// A connection is either *parked* (in epoll, no thread) or *owned* by the one worker that took it;
-/// everything but the parking word belongs to the owner. The housekeeper sees parked connections
-/// only through expire_if_due().
+/// A connection is either *parked* (in epoll, no thread) or *owned* by the one worker that took it,
+/// or by the WaitingRoom; everything but the parking word belongs to the owner. The housekeeper
+/// sees parked connections only through expire_if_due().
 class Connection {
  public:
   Connection(Socket accepted, std::string address)
@@ -90,6 +93,7 @@ class Connection {
   std::optional<SteadyTime>
       head_deadline; ///< set while part of a head has come, and for a handshake
   SteadyTime linger_deadline;
+  std::unique_ptr<PendingAnswer> pending;         ///< null: no answer waits
   std::atomic<Phase> phase = Phase::reading_head; ///< written by the owner
   std::atomic<bool> answered = false;             ///< it has had an answer; written by the owner
   bool turned_away = false;                       ///< it has got its 503 and is in nobody's way

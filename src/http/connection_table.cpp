@@ -53,6 +53,7 @@ ConnectionTable::Census ConnectionTable::count() {
     const Phase phase = connection->phase.load(std::memory_order_relaxed);
     if (connection->is_owned()) {
       ++census.active;
+      census.waiting += phase == Phase::waiting ? 1U : 0U;
     } else if (phase == Phase::handshaking) {
       ++census.handshaking;
     } else if (phase == Phase::lingering) {

@@ -29,7 +29,8 @@ class ConnectionTable {
   /// What the connections are at; the rest of all is idle.
   struct Census {
     std::size_t all = 0;
-    std::size_t active = 0; ///< owned by a worker
+    std::size_t active = 0;  ///< owned by a worker or the waiting room
+    std::size_t waiting = 0; ///< of those, by the latter
     std::size_t handshaking = 0;
     std::size_t lingering = 0;
   };

@@ -1,5 +1,7 @@
 #include "engine.hpp"
 
+#include "pkc/base/assert.hpp"
+
 #include <pthread.h>
 #include <sys/socket.h>
 
@@ -34,8 +36,11 @@ constexpr milliseconds kSweepTickMax{500};
 constexpr int kCalmSteps = 50;
 
 milliseconds sweep_tick(const ServerOptions& options) {
-  const milliseconds shortest =
-      std::min({options.head_timeout, options.idle_timeout, options.body_timeout, kLingerIdle});
+  const milliseconds shortest = std::min({options.head_timeout,
+                                          options.idle_timeout,
+                                          options.body_timeout,
+                                          options.write_timeout,
+                                          kLingerIdle});
   return std::clamp(shortest / 4, kStoppingTick, kSweepTickMax);
 }
 
@@ -55,7 +60,8 @@ Engine::Engine(Parts parts, ServerOptions options, Router router, AccessLog acce
             .router = std::move(router),
             .access_log = std::move(access_log),
             .clock = system_clock(),
-            .uploads = UploadLimit(upload_places(site_.options))},
+            .uploads = UploadLimit(upload_places(site_.options)),
+            .waiting = std::move(parts.waiting)},
       listener_(std::move(parts.listener)),
       poller_(std::move(parts.poller)),
       tls_(std::move(parts.tls)) {
@@ -63,6 +69,7 @@ Engine::Engine(Parts parts, ServerOptions options, Router router, AccessLog acce
 }
 
 Result<void> Engine::launch() {
+  TRY(poller_.add(site_.waiting->descriptor(), site_.waiting.get()));
   workers_ = std::make_unique<WorkerPool>(
       site_.options.workers_min,
       site_.options.workers_max,
@@ -101,6 +108,8 @@ void Engine::work(Worker& worker) {
     while (void* event = worker.next_event()) {
       if (event == &listener_) {
         accept_connections();
+      } else if (event == site_.waiting.get()) {
+        handle_waiting(exchange);
       } else {
         handle(exchange, *static_cast<Connection*>(event));
       }
@@ -136,6 +145,10 @@ void Engine::hand_on(void* event) {
     arm_listener();
     return;
   }
+  if (event == site_.waiting.get()) {
+    arm_waiting();
+    return;
+  }
   auto& connection = *static_cast<Connection*>(event);
   const int fd = connection.socket.descriptor();
   connection.leave_parked();
@@ -149,14 +162,43 @@ void Engine::hand_on(void* event) {
 /// One step of the state diagram, by the worker that got the event.
 void Engine::handle(Exchange& exchange, Connection& connection) {
   const bool expired = connection.unpark();
-  Next next = Next::reset;
+  settle(exchange, connection, attempt([&] { return advance(exchange, connection, expired); }));
+}
+
+/// The same for one connection whose answer can go on; other workers come for the others.
+void Engine::handle_waiting(Exchange& exchange) {
+  const auto turn = site_.waiting->take();
+  arm_waiting();
+  if (turn) {
+    Connection& connection = *turn->connection;
+    connection.phase = Phase::reading_head;
+    settle(exchange, connection, attempt([&] {
+             return wait_if_dry(connection, exchange.resume(connection, *turn));
+           }));
+  }
+}
+
+void Engine::arm_waiting() {
+  // Only a registration could fail, of which there is one already.
+  const bool armed =
+      poller_.arm(site_.waiting->descriptor(), site_.waiting.get(), Poller::Wake::on_input)
+          .has_value();
+  PKC_ASSERT(armed);
+}
+
+template <typename Step>
+Next Engine::attempt(const Step& step) const {
   try {
-    next = advance(exchange, connection, expired);
+    return step();
   } catch (const std::exception& exception) { // out of memory, or a body that throws
     log_failure(exception.what());
   } catch (...) {
     log_failure("unknown exception outside a handler");
   }
+  return Next::reset;
+}
+
+void Engine::settle(Exchange& exchange, Connection& connection, Next next) {
   switch (next) {
     case Next::wait:
       park(connection,
@@ -165,6 +207,9 @@ void Engine::handle(Exchange& exchange, Connection& connection) {
       break;
     case Next::yield:
       park(connection, exchange.wait_deadline(connection), Poller::Wake::at_once);
+      break;
+    case Next::await:
+      await(connection);
       break;
     case Next::linger:
       begin_linger(connection);
@@ -181,6 +226,19 @@ void Engine::handle(Exchange& exchange, Connection& connection) {
   }
 }
 
+void Engine::await(Connection& connection) {
+  PendingAnswer& pending = *connection.pending;
+  connection.phase = Phase::waiting;
+  // From here on the connection may belong to another worker already, unless this fails.
+  const auto waits =
+      pending.seat.wait(connection.socket.descriptor(), pending.watch, pending.deadline);
+  if (!waits) {
+    log_failure(waits.error().message);
+    connection.socket.reset_on_close();
+    remove(connection);
+  }
+}
+
 Next Engine::advance(Exchange& exchange, Connection& connection, bool expired) {
   if (connection.phase == Phase::lingering) {
     return advance_lingering(connection, expired);
@@ -194,8 +252,11 @@ Next Engine::advance(Exchange& exchange, Connection& connection, bool expired) {
       return send_busy(connection) ? Next::linger : Next::close;
     }
   }
-  const Next next = exchange.advance(connection, expired);
-  // epoll knows nothing of what is buffered above the socket.
+  return wait_if_dry(connection, exchange.advance(connection, expired));
+}
+
+/// epoll knows nothing of what is buffered above the socket.
+Next Engine::wait_if_dry(const Connection& connection, Next next) {
   return next == Next::wait && connection.socket.may_hold_input() ? Next::yield : next;
 }
 
@@ -204,6 +265,7 @@ SteadyTime Engine::wait_deadline(const Exchange& exchange, Connection& connectio
     case Phase::handshaking:
       return *connection.head_deadline; // a step now and then does not move it
     case Phase::reading_head:
+    case Phase::waiting:
       return exchange.wait_deadline(connection);
     case Phase::lingering:
       return linger_step(connection);
@@ -324,6 +386,7 @@ void Engine::check_pool(int& calm_steps) {
 
 void Engine::sweep() {
   table_.expire_due(site_.clock.steady_now());
+  site_.waiting->expire_due(site_.clock.steady_now());
   if (site_.stopping) {
     table_.expire_waiting(site_.clock.steady_now(), patience_);
   }

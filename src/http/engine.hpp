@@ -8,6 +8,7 @@
 #include "listener.hpp"
 #include "poller.hpp"
 #include "tls_entrance.hpp"
+#include "waiting_room.hpp"
 #include "worker_pool.hpp"
 
 #include "pkc/base/clock.hpp"
@@ -39,6 +40,9 @@ namespace pkc::http {
 ///        │                                                                            ▲
 ///        └──deadline──────────────────────────────────────────────────────────────────┘
 ///
+/// A worker may also leave a connection in the WaitingRoom (phase waiting) when its answer cannot
+/// go on, and a worker gets it back from there.
+///
 /// Threads: workers (Exchange serves, blocking), and one housekeeper that enforces the deadlines of
 /// parked connections and the size of the pool. Thread-safe.
 class Engine final : public Server {
@@ -49,6 +53,7 @@ class Engine final : public Server {
     Poller poller;
     TrustedProxies proxies;
     std::unique_ptr<TlsEntrance> tls; ///< null: requests come in clear
+    std::shared_ptr<WaitingRoom> waiting;
   };
 
   /// Errors: io when the machine gives no thread.
@@ -82,6 +87,13 @@ class Engine final : public Server {
   [[nodiscard]] bool wait_for_events(Worker& worker);
   void hand_on(void* event);
   void handle(Exchange& exchange, Connection& connection);
+  void handle_waiting(Exchange& exchange);
+  template <typename Step>
+  Next attempt(const Step& step) const;
+  void settle(Exchange& exchange, Connection& connection, Next next);
+  void await(Connection& connection);
+  void arm_waiting();
+  [[nodiscard]] static Next wait_if_dry(const Connection& connection, Next next);
   Next advance(Exchange& exchange, Connection& connection, bool expired);
   [[nodiscard]] Next advance_lingering(Connection& connection, bool expired) const;
   [[nodiscard]] SteadyTime wait_deadline(const Exchange& exchange, Connection& connection) const;

@@ -128,6 +128,7 @@ ServerLoad Engine::load() {
   const ConnectionTable::Census census = table_.count();
   return {.connections = census.all,
           .connections_active = census.active,
+          .connections_waiting = census.waiting,
           .connections_handshaking = census.handshaking,
           .connections_closing = census.lingering,
           .connections_max = site_.options.connections_max,

@@ -37,7 +37,7 @@ constexpr std::array<std::pair<std::string_view, Method>, 7> kMethods{{
 /// Whether the answer is more than a client's socket takes at once, or has to be made first.
 bool may_block(const Response& response) {
   return std::holds_alternative<StreamBody>(response.body) ||
-         response.body_length().value_or(0) > kPromptAnswerMax;
+         response.body_length().value_or(~ByteCount{0}) > kPromptAnswerMax;
 }
 
 Method method_of(std::string_view name) {
@@ -152,14 +152,9 @@ Request Exchange::make_request(const Connection& connection) {
   return request;
 }
 
-Response Exchange::call_handler(Request& request, std::string& failure) const {
+Response Exchange::call(std::move_only_function<Response()> handler, std::string& failure) const {
   try {
-    Response response = site_.router.dispatch(request);
-    if (!std::holds_alternative<PiecesBody>(response.body) &&
-        !std::holds_alternative<Deferred>(response.body)) {
-      return response;
-    }
-    failure = "not yet";
+    return handler();
   } catch (const std::exception& exception) {
     failure = std::string("exception in a handler: ") + exception.what();
   } catch (...) {
@@ -173,9 +168,10 @@ Response Exchange::call_handler(Request& request, std::string& failure) const {
 /// A body that is on its way needs a place for as long as its handler runs. The place is free
 /// before the answer leaves, so a client that has its answer finds room for its next upload.
 Response Exchange::respond(Request& request, const BodyReader& body, std::string& failure) {
+  const auto handler = [&] { return site_.router.dispatch(request); };
   const bool only_reads = request.method == Method::get || request.method == Method::head;
   if (only_reads || body.at_end()) {
-    return call_handler(request, failure);
+    return call(handler, failure);
   }
   before_blocking_();
   const UploadLimit::Place place = site_.uploads.try_take();
@@ -184,23 +180,26 @@ Response Exchange::respond(Request& request, const BodyReader& body, std::string
     response.headers.add("Retry-After", "1");
     return response;
   }
-  return call_handler(request, failure);
+  return call(handler, failure);
 }
 
 /// Whether the next request can follow on this connection.
-bool Exchange::can_keep(const Response& response, const BodyReader& body) const {
-  if (!head_.keep_alive || response.close_connection || site_.stopping) {
+bool Exchange::can_keep(const Response& response, const RequestFacts& facts) const {
+  if (!facts.keep_alive || response.close_connection || site_.stopping) {
     return false;
   }
   // A client that waits for "100 Continue" may give up waiting and send its body just as our answer
   // leaves. Whether body or next request follows cannot be known then, and a guess would let a body
   // be taken for a request, so the connection ends (RFC 9112 section 9.3 keeps it only for a server
   // that reads on).
-  if (body.continue_pending()) {
+  if (facts.continue_pending) {
     return false;
   }
-  const auto left = body.bytes_left();
-  return left && *left <= kDiscardMax;
+  // What has no length for a client without chunks ends with its connection.
+  if (facts.is_http_1_0 && !response.body_length()) {
+    return false;
+  }
+  return facts.body_left && *facts.body_left <= kDiscardMax;
 }
 
 Next Exchange::serve(Connection& connection) {
@@ -222,45 +221,86 @@ Next Exchange::serve(Connection& connection) {
   }
   std::string failure;
   Response response = respond(request, body, failure);
-  const bool keep = can_keep(response, body);
+  const RequestFacts facts{.method_name = request.method_name,
+                           .method = request.method,
+                           .protocol = request.protocol,
+                           .target = target_,
+                           .client_address = request.client_address,
+                           .request_id = request_id_,
+                           .started = started,
+                           .received = body.received(),
+                           .body_left = body.bytes_left(),
+                           .continue_pending = body.continue_pending(),
+                           .is_http_1_0 = head_.is_http_1_0,
+                           .keep_alive = head_.keep_alive};
+  return answer(connection, facts, std::move(response), std::move(failure));
+}
+
+Next Exchange::answer(Connection& connection,
+                      const RequestFacts& facts,
+                      Response response,
+                      std::string failure) {
+  if (std::holds_alternative<Deferred>(response.body)) {
+    connection.pending =
+        std::make_unique<PendingAnswer>(facts, std::move(response), std::move(failure));
+    return defer(connection);
+  }
+  const bool keep = can_keep(response, facts);
   if (may_block(response)) {
     before_blocking_();
   }
-  const AnswerResult answer = writer_.write(connection.socket,
+  const AnswerResult result = writer_.write(connection.socket,
                                             response,
-                                            {.is_head_request = request.method == Method::head,
-                                             .is_http_1_0 = head_.is_http_1_0,
+                                            {.is_head_request = facts.method == Method::head,
+                                             .is_http_1_0 = facts.is_http_1_0,
                                              .keep_alive = keep,
-                                             .request_id = request_id_,
+                                             .request_id = facts.request_id,
                                              .write_timeout = site_.options.write_timeout,
                                              .rate_min = site_.options.transfer_rate_min});
+  if (result.wait == AnswerResult::Wait::nothing) {
+    return finish(connection,
+                  facts,
+                  {.status = response.status,
+                   .outcome = response.outcome,
+                   .keep = keep,
+                   .result = result,
+                   .failure = failure});
+  }
+  response.headers = Headers{}; // they are on their way
+  connection.pending =
+      std::make_unique<PendingAnswer>(facts, std::move(response), std::move(failure));
+  connection.pending->keep = keep;
+  return wait_or_finish(connection, result);
+}
+
+Next Exchange::finish(Connection& connection, const RequestFacts& facts, const Ending& ending) {
   connection.answered.store(true, std::memory_order_relaxed);
   if (site_.access_log) {
-    const auto duration =
-        std::chrono::duration_cast<std::chrono::microseconds>(site_.clock.steady_now() - started);
-    site_.access_log({.method = request.method_name,
-                      .protocol = request.protocol,
-                      .target = target_,
-                      .status = response.status,
-                      .method_kind = request.method,
-                      .outcome = response.outcome,
-                      .bytes_sent = answer.body_bytes,
-                      .bytes_received = body.received(),
+    const auto duration = std::chrono::duration_cast<std::chrono::microseconds>(
+        site_.clock.steady_now() - facts.started);
+    site_.access_log({.method = facts.method_name,
+                      .protocol = facts.protocol,
+                      .target = facts.target,
+                      .status = ending.status,
+                      .method_kind = facts.method,
+                      .outcome = ending.outcome,
+                      .bytes_sent = ending.result.body_bytes,
+                      .bytes_received = facts.received,
                       .duration = duration,
-                      .client_address = request.client_address,
-                      .aborted = !answer.complete,
-                      .failure = answer.complete ? failure : answer.failure});
+                      .client_address = facts.client_address,
+                      .aborted = !ending.result.complete,
+                      .failure = ending.result.complete ? ending.failure : ending.result.failure});
   }
-  if (!answer.complete) {
+  if (!ending.result.complete) {
     return Next::reset;
   }
-  if (keep) {
-    connection.discard_left = body.bytes_left().value_or(0); // can_keep() has seen that it is known
+  if (ending.keep) {
+    connection.discard_left = facts.body_left.value_or(0); // can_keep() has seen that it is known
     return Next::wait;
   }
   // A client that asked for the close and has sent all of its request has nothing in flight that
   // could turn our close into a reset.
-  const bool clean = !head_.keep_alive && body.at_end() && connection.input.empty();
+  const bool clean = !facts.keep_alive && facts.body_left == 0U && connection.input.empty();
   return clean ? Next::close : Next::linger;
 }
 

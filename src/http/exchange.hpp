@@ -8,6 +8,7 @@
 #include "request_parser.hpp"
 #include "response_writer.hpp"
 #include "upload_limit.hpp"
+#include "waiting_room.hpp"
 
 #include "pkc/base/clock.hpp"
 #include "pkc/http/server.hpp"
@@ -16,6 +17,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +26,8 @@ namespace pkc::http {
 
 class BodyReader;
 
-/// What every worker of a server reads and none changes, but for the flag and the uploads.
+/// What every worker of a server reads and none changes, but for the flag, the uploads and the
+/// waiting room.
 struct Site {
   ServerOptions options;
   HeadLimits head_limits;
@@ -33,13 +36,15 @@ struct Site {
   AccessLog access_log;
   const Clock& clock;
   UploadLimit uploads;
-  std::atomic<bool> stopping = false; ///< no answer keeps its connection any more
+  std::shared_ptr<WaitingRoom> waiting; ///< its descriptor is the poller's
+  std::atomic<bool> stopping = false;   ///< no answer keeps its connection any more
 };
 
 /// What becomes of a connection when its worker is done with it.
 enum class Next : std::uint8_t {
   wait,   ///< park until bytes come
   yield,  ///< park, but come back at once: a complete request may be buffered
+  await,  ///< its answer has to wait: take the seat of Connection::pending
   linger, ///< half close, then drop input until the client closes
   close,
   reset, ///< close with RST: the answer is broken
@@ -56,6 +61,9 @@ class Exchange {
   /// of a head; blocks only while a request is served.
   Next advance(Connection& connection, bool expired);
 
+  /// Goes on with the pending answer of `connection`, which the caller owns, and then as advance().
+  Next resume(Connection& connection, const WaitingRoom::Turn& turn);
+
   /// When a connection that waits now has waited too long.
   [[nodiscard]] SteadyTime wait_deadline(Connection& connection) const;
 
@@ -67,8 +75,32 @@ class Exchange {
   void name_request();
   Request make_request(const Connection& connection);
   Response respond(Request& request, const BodyReader& body, std::string& failure);
-  Response call_handler(Request& request, std::string& failure) const;
-  [[nodiscard]] bool can_keep(const Response& response, const BodyReader& body) const;
+  Response call(std::move_only_function<Response()> handler, std::string& failure) const;
+  [[nodiscard]] bool can_keep(const Response& response, const RequestFacts& facts) const;
+
+  /// An answer that is over, or given up.
+  struct Ending {
+    int status = 0;
+    Outcome outcome = Outcome::by_status;
+    bool keep = false;
+    const AnswerResult& result;
+    std::string_view failure; ///< of the handler
+  };
+  Next answer(Connection& connection,
+              const RequestFacts& facts,
+              Response response,
+              std::string failure);
+  Next finish(Connection& connection, const RequestFacts& facts, const Ending& ending);
+
+  // Of answers that wait:
+  Next defer(Connection& connection);
+  Next go_on(Connection& connection, const WaitingRoom::Turn& turn);
+  Next look_at_peer(Connection& connection);
+  Next resume_deferred(Connection& connection);
+  Next send_rest(Connection& connection);
+  Next wait_or_finish(Connection& connection, const AnswerResult& result);
+  Next wait_for_client(Connection& connection, WaitingRoom::Watch watch);
+  Next give_up(Connection& connection, std::string_view why);
 
   Site& site_;
   const std::function<void()> before_blocking_;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 #include <utility>
 
@@ -59,6 +60,25 @@ std::string_view reason_of(int status) {
   return row != kReasons.end() && row->first == status ? row->second : "Status";
 }
 
+/// The most that is asked of a PieceSource at once where the length is not known.
+constexpr ByteCount kPieceMax = 64 * kMiB;
+
+std::unexpected<Error> fail_short_file() {
+  return fail(Errc::corrupt, "the file is shorter than its announced length");
+}
+
+AnswerResult::Wait wait_of(SendStep::Wait wait) {
+  switch (wait) {
+    case SendStep::Wait::nothing:
+      return AnswerResult::Wait::nothing;
+    case SendStep::Wait::output:
+      return AnswerResult::Wait::output;
+    case SendStep::Wait::input:
+      return AnswerResult::Wait::input;
+  }
+  std::unreachable();
+}
+
 /// A field value may come from stored data: a line break in it must not start a new field.
 void append_field_text(std::string& out, std::string_view text) {
   static constexpr CharSet kBreaks(std::string_view("\r\n\0", 3));
@@ -84,133 +104,73 @@ void ResponseWriter::append_date() {
     date_ = now;
     date_text_ = format_http_date(now);
   }
-  out_ += date_text_;
+  sending_.out += date_text_;
 }
 
 void ResponseWriter::format_head(const Response& response, const AnswerContext& context) {
-  out_ = "HTTP/1.1 ";
-  out_ += std::to_string(response.status);
-  out_ += ' ';
-  out_ += reason_of(response.status);
-  out_ += "\r\nDate: ";
+  sending_.out = "HTTP/1.1 ";
+  sending_.out += std::to_string(response.status);
+  sending_.out += ' ';
+  sending_.out += reason_of(response.status);
+  sending_.out += "\r\nDate: ";
   append_date();
-  out_ += "\r\n";
-  out_ += kRequestIdField;
-  out_ += ": ";
-  out_ += context.request_id;
-  out_ += "\r\n";
+  sending_.out += "\r\n";
+  sending_.out += kRequestIdField;
+  sending_.out += ": ";
+  sending_.out += context.request_id;
+  sending_.out += "\r\n";
   for (const auto& [name, value] : response.headers.fields()) {
-    append_field_text(out_, name);
-    out_ += ": ";
-    append_field_text(out_, value);
-    out_ += "\r\n";
+    append_field_text(sending_.out, name);
+    sending_.out += ": ";
+    append_field_text(sending_.out, value);
+    sending_.out += "\r\n";
   }
   if (has_body(response.status)) {
-    out_ += "Content-Length: ";
-    out_ += std::to_string(response.body_length().value_or(0));
-    out_ += "\r\n";
+    if (const auto length = response.body_length()) {
+      sending_.out += "Content-Length: ";
+      sending_.out += std::to_string(*length);
+      sending_.out += "\r\n";
+    } else if (!context.is_http_1_0) {
+      sending_.out += "Transfer-Encoding: chunked\r\n";
+      sending_.chunked = true;
+    }
   }
   if (!context.keep_alive) {
-    out_ += "Connection: close\r\n";
+    sending_.out += "Connection: close\r\n";
   } else if (context.is_http_1_0) {
-    out_ += "Connection: keep-alive\r\n";
+    sending_.out += "Connection: keep-alive\r\n";
   }
-  out_ += "\r\n";
-  head_left_ = out_.size();
+  sending_.out += "\r\n";
+  sending_.head_left = sending_.out.size();
 }
 
-/// Sends what waits in out_, and counts what of it was body.
+/// Sends what waits in sending_.out, and counts what of it was body.
 Result<void> ResponseWriter::flush(More more) {
-  ByteSpan rest = as_bytes(out_);
+  ByteSpan rest = as_bytes(sending_.out);
   while (!rest.empty()) {
-    TRY_ASSIGN(const std::size_t count, socket_->send(rest, more, pace_));
-    const std::size_t of_head = std::min(count, head_left_);
-    head_left_ -= of_head;
-    body_sent_ += count - of_head;
+    TRY_ASSIGN(const std::size_t count, socket_->send(rest, more, sending_.pace));
+    const std::size_t of_head = std::min(count, sending_.head_left);
+    sending_.head_left -= of_head;
+    sending_.body_sent += count - of_head;
     rest = rest.subspan(count);
   }
-  out_.clear();
+  sending_.out.clear();
   return {};
 }
 
 Result<void> ResponseWriter::send_text(const std::string& body) {
   if (body.size() <= kSmallFileMax) {
-    out_ += body;
+    sending_.out += body;
     return flush(More::no);
   }
   TRY(flush(More::yes));
   ByteSpan rest = as_bytes(body);
   while (!rest.empty()) {
-    TRY_ASSIGN(const std::size_t count, socket_->send(rest, More::no, pace_));
-    body_sent_ += count;
+    TRY_ASSIGN(const std::size_t count, socket_->send(rest, More::no, sending_.pace));
+    sending_.body_sent += count;
     rest = rest.subspan(count);
   }
   return {};
-}
-
-Result<void> ResponseWriter::send_small_file(const FileBody& body) {
-  const std::size_t head_size = out_.size();
-  const auto length = static_cast<std::size_t>(body.length);
-  out_.resize(head_size + length);
-  const MutableByteSpan target = std::as_writable_bytes(std::span(out_.data() + head_size, length));
-  TRY_ASSIGN(const std::size_t count, body.file->read_at(body.offset, target));
-  if (count != length) {
-    return fail(Errc::corrupt, "the file is shorter than its announced length");
-  }
-  return flush(More::no);
-}
-
-Result<void> ResponseWriter::send_descriptor(const FileBody& body, int descriptor) {
-  TRY(flush(More::yes));
-  ByteCount sent = 0;
-  while (sent < body.length) {
-    TRY_ASSIGN(const std::size_t count,
-               socket_->send_file(descriptor, body.offset + sent, body.length - sent, pace_));
-    if (count == 0) {
-      return fail(Errc::corrupt, "the file is shorter than its announced length");
-    }
-    sent += count;
-    body_sent_ += count;
-  }
-  return {};
-}
-
-namespace {
-
-/// A piece of a file without descriptor, as a source.
-class FileSource final : public ByteSource {
- public:
-  explicit FileSource(const FileBody& body) : body_(body) {}
-
-  Result<std::size_t> read(MutableByteSpan buffer) override {
-    const ByteCount left = body_.length - done_;
-    const MutableByteSpan target =
-        buffer.first(static_cast<std::size_t>(std::min<ByteCount>(left, buffer.size())));
-    if (target.empty()) {
-      return 0;
-    }
-    TRY_ASSIGN(const std::size_t count, body_.file->read_at(body_.offset + done_, target));
-    done_ += count;
-    return count;
-  }
-
- private:
-  const FileBody& body_;
-  ByteCount done_ = 0;
-};
-
-} // namespace
-
-Result<void> ResponseWriter::send_file(const FileBody& body) {
-  if (body.length <= kSmallFileMax) {
-    return send_small_file(body);
-  }
-  if (const int descriptor = body.file->descriptor();
-      descriptor >= 0 && socket_->can_send_files()) {
-    return send_descriptor(body, descriptor);
-  }
-  FileSource source(body);
-  return send_stream(source, body.length);
 }
 
 Result<void> ResponseWriter::send_stream(ByteSource& source, ByteCount length) {
@@ -227,45 +187,257 @@ Result<void> ResponseWriter::send_stream(ByteSource& source, ByteCount length) {
                     : fail(Errc::corrupt, "the source is longer than its announced length");
 }
 
-/// Reads up to `left` bytes behind what waits in out_, which is sent first when both are too much.
+/// Reads up to `left` bytes behind what waits in sending_.out, which is sent first when both are
+/// too much.
 Result<std::size_t> ResponseWriter::append_piece(ByteSource& source, ByteCount left) {
   const auto want = static_cast<std::size_t>(std::min<ByteCount>(left, buffer_.size()));
   TRY_ASSIGN(const std::size_t count, source.read(std::span(buffer_).first(want)));
   if (count == 0) {
     return fail(Errc::corrupt, "the source is shorter than its announced length");
   }
-  if (out_.size() + count > kStreamBufferSize) {
+  if (sending_.out.size() + count > kStreamBufferSize) {
     TRY(flush(More::yes));
   }
-  out_ += as_text(std::span(buffer_).first(count));
+  sending_.out += as_text(std::span(buffer_).first(count));
   return count;
+}
+
+// ---- files and pieces, which are sent without waiting for the client ----------------------------
+
+/// REQUIRES: nothing of the body is in Sending::out.
+Result<ResponseWriter::Supply> ResponseWriter::take_piece(PieceSource* source) {
+  const ByteCount most = sending_.left.value_or(kPieceMax);
+  TRY_ASSIGN(FilePiece piece, source->piece(sending_.next_offset, most));
+  if (piece.length == 0 && !piece.ended) {
+    return Supply::nothing_yet;
+  }
+  if (piece.length == 0 && sending_.left) {
+    return fail(Errc::corrupt, "the source is shorter than its announced length");
+  }
+  PKC_ASSERT(piece.length <= most && (piece.length == 0 || piece.file != nullptr));
+  sending_.next_offset += piece.length;
+  if (sending_.left) {
+    *sending_.left -= piece.length;
+  }
+  sending_.ended = piece.length == 0 || sending_.left == 0U;
+  sending_.piece = std::move(piece);
+  return Supply::piece;
+}
+
+/// Puts what belongs before the piece, and a small piece too, behind what goes out first.
+/// REQUIRES: nothing of the body is in Sending::out.
+Result<void> ResponseWriter::frame_piece() {
+  FilePiece& piece = sending_.piece;
+  if (sending_.chunked) {
+    append_chunk_lines();
+  }
+  if (piece.length == 0 || piece.length > kSmallFileMax || sending_.out.empty()) {
+    return {};
+  }
+  const std::size_t head_size = sending_.out.size();
+  const std::size_t length = piece.length;
+  sending_.out.resize(head_size + length);
+  const MutableByteSpan target =
+      std::as_writable_bytes(std::span(sending_.out.data() + head_size, length));
+  TRY_ASSIGN(const std::size_t count, piece.file->read_at(piece.offset, target));
+  if (count != length) {
+    return fail_short_file();
+  }
+  piece = FilePiece{};
+  return {};
+}
+
+/// RFC 9112 section 7.1.
+void ResponseWriter::append_chunk_lines() {
+  std::string& out = sending_.out;
+  const std::size_t before = out.size();
+  if (std::exchange(sending_.chunk_open, sending_.piece.length > 0)) {
+    out += "\r\n";
+  }
+  if (sending_.piece.length > 0) {
+    std::array<char, 16> digits; // NOLINT(*-member-init): only read where set
+    const auto number =
+        std::to_chars(digits.data(), digits.data() + digits.size(), sending_.piece.length, 16);
+    out.append(digits.data(), number.ptr);
+    out += "\r\n";
+  } else if (sending_.ended) {
+    out += "0\r\n\r\n";
+  }
+  sending_.head_left += out.size() - before;
+}
+
+/// What of Sending::out cannot be sent now stays there.
+Result<ResponseWriter::Wait> ResponseWriter::send_out(More more) {
+  const ByteSpan all = as_bytes(sending_.out);
+  std::size_t done = 0;
+  Wait wait = Wait::nothing;
+  while (done < all.size() && wait == Wait::nothing) {
+    TRY_ASSIGN(const SendStep step, socket_->try_send(all.subspan(done), more, sending_.pace));
+    const std::size_t of_head = std::min(step.count, sending_.head_left);
+    sending_.head_left -= of_head;
+    sending_.body_sent += step.count - of_head;
+    done += step.count;
+    wait = wait_of(step.wait);
+  }
+  sending_.out.erase(0, done);
+  return wait;
+}
+
+Result<ResponseWriter::Wait> ResponseWriter::send_piece() {
+  FilePiece& piece = sending_.piece;
+  while (piece.length > 0) {
+    const int descriptor = piece.file->descriptor();
+    if (descriptor < 0 || !socket_->can_send_files()) {
+      TRY_ASSIGN(const Wait wait, copy_piece());
+      if (wait != Wait::nothing) {
+        return wait;
+      }
+      continue;
+    }
+    TRY_ASSIGN(const SendStep step,
+               socket_->try_send_file(descriptor, piece.offset, piece.length, sending_.pace));
+    if (step.wait != SendStep::Wait::nothing) {
+      return wait_of(step.wait);
+    }
+    if (step.count == 0) {
+      return fail_short_file();
+    }
+    advance(step.count);
+  }
+  piece.file.reset();
+  return Wait::nothing;
+}
+
+/// Sends some of a piece where sendfile() cannot. What was read and not sent is read again later:
+/// an answer that waits keeps no buffer.
+Result<ResponseWriter::Wait> ResponseWriter::copy_piece() {
+  FilePiece& piece = sending_.piece;
+  buffer_.resize(kStreamBufferSize);
+  const auto want = static_cast<std::size_t>(std::min<ByteCount>(piece.length, buffer_.size()));
+  TRY_ASSIGN(const std::size_t count,
+             piece.file->read_at(piece.offset, std::span(buffer_).first(want)));
+  if (count == 0) {
+    return fail_short_file();
+  }
+  ByteSpan rest = std::span(buffer_).first(count);
+  while (!rest.empty()) {
+    TRY_ASSIGN(const SendStep step, socket_->try_send(rest, More::no, sending_.pace));
+    if (step.wait != SendStep::Wait::nothing) {
+      return wait_of(step.wait);
+    }
+    advance(step.count);
+    rest = rest.subspan(step.count);
+  }
+  return Wait::nothing;
+}
+
+void ResponseWriter::advance(std::size_t count) {
+  sending_.piece.offset += count;
+  sending_.piece.length -= count;
+  sending_.body_sent += count;
+}
+
+/// Sends until everything is sent or something has to be waited for. REQUIRES: nothing of the body
+/// is in Sending::out, unless it has ended.
+Result<ResponseWriter::Wait> ResponseWriter::send_pieces(PieceSource* source) {
+  for (;;) {
+    Supply supply = Supply::piece;
+    if (sending_.piece.length == 0 && !sending_.ended) {
+      TRY_ASSIGN(supply, take_piece(source));
+      TRY(frame_piece());
+    }
+    TRY_ASSIGN(Wait wait, send_out(sending_.piece.length > 0 ? More::yes : More::no));
+    if (wait != Wait::nothing) {
+      return wait;
+    }
+    if (supply == Supply::nothing_yet) {
+      return Wait::source;
+    }
+    TRY_ASSIGN(wait, send_piece());
+    if (wait != Wait::nothing || sending_.ended) {
+      return wait;
+    }
+  }
+}
+
+Result<ResponseWriter::Wait> ResponseWriter::send_file(FileBody& body) {
+  PKC_ASSERT(body.file != nullptr);
+  sending_.piece = {.file = std::move(body.file), .offset = body.offset, .length = body.length};
+  sending_.ended = true;
+  TRY(frame_piece());
+  return send_pieces(nullptr);
+}
+
+Result<ResponseWriter::Wait> ResponseWriter::begin_pieces(const PiecesBody& body) {
+  PKC_ASSERT(body.source != nullptr);
+  sending_.next_offset = body.offset;
+  sending_.left = body.length;
+  sending_.ended = body.length == 0U;
+  return send_pieces(body.source.get());
+}
+
+// ---- whole answers ------------------------------------------------------------------------------
+
+Result<ResponseWriter::Wait> ResponseWriter::send_body(Response& response) {
+  if (auto* const file = std::get_if<FileBody>(&response.body)) {
+    return send_file(*file);
+  }
+  if (const auto* const pieces = std::get_if<PiecesBody>(&response.body)) {
+    return begin_pieces(*pieces);
+  }
+  if (const auto* const text = std::get_if<std::string>(&response.body)) {
+    TRY(send_text(*text));
+  } else {
+    const auto& stream = std::get<StreamBody>(response.body);
+    PKC_ASSERT(stream.source != nullptr);
+    TRY(send_stream(*stream.source, stream.length));
+  }
+  return Wait::nothing;
+}
+
+AnswerResult ResponseWriter::result_of(Result<Wait> done) {
+  AnswerResult result;
+  result.body_bytes = sending_.body_sent;
+  if (!done) {
+    result.complete = false;
+    result.failure = std::move(done).error().message;
+  } else {
+    result.complete = *done == Wait::nothing;
+    result.wait = *done;
+  }
+  if (result.wait == Wait::nothing) {
+    sending_.piece = FilePiece{}; // after a failure it may still hold a file
+  }
+  return result;
 }
 
 AnswerResult ResponseWriter::write(Socket& socket,
                                    Response& response,
                                    const AnswerContext& context) {
   socket_ = &socket;
-  pace_ = Pace(clock_, context.write_timeout, context.rate_min);
-  body_sent_ = 0;
+  sending_.begin(Pace(clock_, context.write_timeout, context.rate_min));
   format_head(response, context);
-  Result<void> done;
   if (context.is_head_request || !has_body(response.status)) {
-    done = flush(More::no);
-  } else if (const auto* text = std::get_if<std::string>(&response.body)) {
-    done = send_text(*text);
-  } else if (const auto* file = std::get_if<FileBody>(&response.body)) {
-    PKC_ASSERT(file->file != nullptr);
-    done = send_file(*file);
-  } else {
-    const auto& stream = std::get<StreamBody>(response.body);
-    PKC_ASSERT(stream.source != nullptr);
-    done = send_stream(*stream.source, stream.length);
+    sending_.ended = true;
+    return result_of(send_pieces(nullptr));
   }
-  AnswerResult result{body_sent_, done.has_value(), {}};
-  if (!done) {
-    result.failure = std::move(done).error().message;
-  }
-  return result;
+  return result_of(send_body(response));
+}
+
+Sending ResponseWriter::put_aside() {
+  Sending aside = std::exchange(sending_, Sending(sending_.pace));
+  aside.out.shrink_to_fit();
+  return aside;
+}
+
+AnswerResult ResponseWriter::go_on(Socket& socket, Response& response, Sending sending) {
+  socket_ = &socket;
+  sending_ = std::move(sending);
+  const auto* const pieces = std::get_if<PiecesBody>(&response.body);
+  auto out = send_out(sending_.piece.length > 0 ? More::yes : More::no);
+  return result_of(out && *out == Wait::nothing
+                       ? send_pieces(pieces == nullptr ? nullptr : pieces->source.get())
+                       : std::move(out));
 }
 
 } // namespace pkc::http

@@ -1,12 +1,14 @@
 // ResponseWriter: one answer onto the wire, in as few system calls as its body allows.
 #pragma once
 
+#include "sending.hpp"
 #include "socket.hpp"
 
 #include "pkc/base/clock.hpp"
 #include "pkc/http/message.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,39 +25,68 @@ struct AnswerContext {
   ByteCount rate_min = 0; ///< bytes per second that the client must take; 0: any
 };
 
-/// How far an answer came.
+/// How far an answer came, or where it stands.
 struct AnswerResult {
+  /// What it waits for, if it is not over.
+  enum class Wait : std::uint8_t {
+    nothing,
+    output, ///< the client takes nothing at the moment
+    input,  ///< as SendStep::Wait::input
+    source, ///< the body has no more bytes yet
+  };
   ByteCount body_bytes = 0; ///< of the body, sent
-  bool complete = true;     ///< false: the connection must be reset
+  bool complete = true;     ///< false: the connection must be reset, or it waits
   std::string failure;      ///< why it is not complete
+  Wait wait = Wait::nothing;
 };
 
 /// Writes answers, one after the other, with buffers that are kept. One thread at a time.
 class ResponseWriter {
  public:
-  explicit ResponseWriter(const Clock& clock) : clock_(clock), pace_(clock, {}) {}
+  explicit ResponseWriter(const Clock& clock) : clock_(clock), sending_(Pace(clock, {})) {}
 
-  /// Sends `response`. Blocks, while the client keeps the pace of `context`. A body that fails or
-  /// falls short of its announced length leaves the answer incomplete.
+  /// Sends `response`, which is not Deferred. Files and pieces are sent as far as it goes without a
+  /// wait: put_aside() and go_on() do the rest. Everything else blocks, while the client keeps the
+  /// pace of `context`. A body that fails or falls short of its announced length leaves the answer
+  /// incomplete.
   AnswerResult write(Socket& socket, Response& response, const AnswerContext& context);
 
+  /// Takes the answer that waits out of the writer.
+  Sending put_aside();
+  /// Goes on with it, after what it has waited for.
+  AnswerResult go_on(Socket& socket, Response& response, Sending sending);
+
  private:
+  using Wait = AnswerResult::Wait;
+  /// What the next of a body is.
+  enum class Supply : std::uint8_t {
+    piece, ///< or the end
+    nothing_yet,
+  };
+
   void format_head(const Response& response, const AnswerContext& context);
   void append_date();
+  Result<Wait> send_body(Response& response);
+  AnswerResult result_of(Result<Wait> done);
   Result<void> send_text(const std::string& body);
-  Result<void> send_file(const FileBody& body);
-  Result<void> send_small_file(const FileBody& body);
-  Result<void> send_descriptor(const FileBody& body, int descriptor);
   Result<void> send_stream(ByteSource& source, ByteCount length);
   Result<std::size_t> append_piece(ByteSource& source, ByteCount left);
   Result<void> flush(More more);
 
+  Result<Wait> send_file(FileBody& body);
+  Result<Wait> begin_pieces(const PiecesBody& body);
+  Result<Wait> send_pieces(PieceSource* source);
+  Result<Supply> take_piece(PieceSource* source);
+  Result<void> frame_piece();
+  void append_chunk_lines();
+  Result<Wait> send_out(More more);
+  Result<Wait> send_piece();
+  Result<Wait> copy_piece();
+  void advance(std::size_t count);
+
   const Clock& clock_;
-  Socket* socket_ = nullptr; ///< of the answer being written, as are the next four
-  Pace pace_;
-  std::string out_; ///< bytes that wait to be sent; the head goes out with the first of the body
-  std::size_t head_left_ = 0; ///< how many of them are not body
-  ByteCount body_sent_ = 0;
+  Socket* socket_ = nullptr; ///< of the answer being written
+  Sending sending_;          ///< the same
   WallTime date_;
   std::string date_text_;
   std::vector<std::byte> buffer_;

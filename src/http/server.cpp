@@ -3,6 +3,7 @@
 #include "engine.hpp"
 #include "listener.hpp"
 #include "tls_entrance.hpp"
+#include "waiting_room.hpp"
 
 #include <utility>
 
@@ -25,7 +26,12 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options,
              passed.socket ? adopt_listener(std::move(passed))
                            : open_listener(options.bind, options.port, options.socket_mode));
   TRY_ASSIGN(Poller poller, Poller::make());
-  return Engine::start({std::move(listener), std::move(poller), std::move(proxies), std::move(tls)},
+  TRY_ASSIGN(auto waiting, WaitingRoom::make());
+  return Engine::start({std::move(listener),
+                        std::move(poller),
+                        std::move(proxies),
+                        std::move(tls),
+                        std::move(waiting)},
                        std::move(options),
                        std::move(router),
                        std::move(access_log));

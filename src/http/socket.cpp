@@ -30,6 +30,15 @@ std::unexpected<Error> fail_transfer(int error_number, std::string_view what) {
   return std::unexpected(std::move(error));
 }
 
+/// After a transfer out that failed: nothing when it can be tried again at once.
+Result<std::optional<SendStep>> judge_send(int error_number, std::string_view what) {
+  if (error_number == EAGAIN) {
+    return SendStep{.wait = SendStep::Wait::output};
+  }
+  return error_number == EINTR ? Result<std::optional<SendStep>>(std::nullopt)
+                               : fail_transfer(error_number, what);
+}
+
 std::unexpected<Error> fail_slow() {
   return fail(Errc::timeout, "the client is too slow");
 }
@@ -44,10 +53,16 @@ short poll_events(TlsWait wait) {
   return wait == TlsWait::output ? POLLOUT : POLLIN;
 }
 
-/// Bytes that were handed to the kernel and not yet taken by the peer.
-int unacknowledged(int socket) {
-  int count = 0;
-  return ::ioctl(socket, SIOCOUTQ, &count) == 0 ? count : 0;
+SendStep::Wait wait_of(TlsWait wait) {
+  switch (wait) {
+    case TlsWait::nothing:
+      return SendStep::Wait::nothing;
+    case TlsWait::input:
+      return SendStep::Wait::input;
+    case TlsWait::output:
+      return SendStep::Wait::output;
+  }
+  std::unreachable();
 }
 
 } // namespace
@@ -108,7 +123,7 @@ Result<void> Socket::wait(short events, Pace& pace) {
 Result<void> Socket::wait_to_send(Pace& pace) {
   // The kernel wakes a writer only when a third of its buffer of some megabytes is free. A client
   // that takes less than that in `timeout` is slow but has not stalled.
-  for (int before = unacknowledged(fd_.get());;) {
+  for (int before = untaken();;) {
     if (pace.too_slow(before)) {
       return fail_slow();
     }
@@ -116,19 +131,12 @@ Result<void> Socket::wait_to_send(Pace& pace) {
     if (ready || ready.error().code != Errc::timeout) {
       return ready;
     }
-    const int now = unacknowledged(fd_.get());
+    const int now = untaken();
     if (now >= before) {
       return ready;
     }
     before = now;
   }
-}
-
-Result<void> Socket::retry_send(int error_number, std::string_view what, Pace& pace) {
-  if (error_number == EAGAIN) {
-    return wait_to_send(pace);
-  }
-  return error_number == EINTR ? Result<void>{} : fail_transfer(error_number, what);
 }
 
 Result<std::optional<std::size_t>> Socket::try_receive(MutableByteSpan buffer) {
@@ -167,9 +175,14 @@ Result<std::size_t> Socket::receive(MutableByteSpan buffer, Pace& pace) {
   }
 }
 
-Result<std::size_t> Socket::send(ByteSpan bytes, More more, Pace& pace) {
+Result<SendStep> Socket::try_send(ByteSpan bytes, More more, Pace& pace) {
   if (tls_ != nullptr) {
-    return send_tls(bytes, pace);
+    auto progress = tls_->send(bytes);
+    if (!progress) {
+      return fail_tls(std::move(progress).error());
+    }
+    pace.moved(tls_->take_sent());
+    return SendStep{progress->count, wait_of(progress->wait)};
   }
   const int flags = MSG_NOSIGNAL | (more == More::yes ? MSG_MORE : 0);
   for (;;) {
@@ -177,9 +190,22 @@ Result<std::size_t> Socket::send(ByteSpan bytes, More more, Pace& pace) {
     const int error_number = errno;
     if (count >= 0) {
       pace.moved(static_cast<std::size_t>(count));
-      return static_cast<std::size_t>(count);
+      return SendStep{.count = static_cast<std::size_t>(count)};
     }
-    TRY(retry_send(error_number, "send", pace));
+    TRY_ASSIGN(const std::optional<SendStep> step, judge_send(error_number, "send"));
+    if (step) {
+      return *step;
+    }
+  }
+}
+
+Result<std::size_t> Socket::send(ByteSpan bytes, More more, Pace& pace) {
+  for (;;) {
+    TRY_ASSIGN(const SendStep step, try_send(bytes, more, pace));
+    if (step.wait == SendStep::Wait::nothing) {
+      return step.count;
+    }
+    TRY(step.wait == SendStep::Wait::output ? wait_to_send(pace) : wait(POLLIN, pace));
   }
 }
 
@@ -191,21 +217,44 @@ Result<void> Socket::send_all(ByteSpan bytes, More more, Pace& pace) {
   return {};
 }
 
-Result<std::size_t> Socket::send_file(int file, ByteCount offset, ByteCount length, Pace& pace) {
+Result<SendStep> Socket::try_send_file(int file, ByteCount offset, ByteCount length, Pace& pace) {
+  const auto step_size = static_cast<std::size_t>(std::min(length, kSendFileStepMax));
   if (tls_ != nullptr) {
-    return send_file_tls(file, offset, length, pace);
+    auto progress = tls_->send_file(file, offset, step_size);
+    if (!progress) {
+      return fail_tls(std::move(progress).error());
+    }
+    pace.moved(tls_->take_sent());
+    return SendStep{progress->count, wait_of(progress->wait)};
   }
-  const auto step = static_cast<std::size_t>(std::min(length, kSendFileStepMax));
   for (;;) {
     auto position = static_cast<off_t>(offset);
-    const ssize_t count = ::sendfile(fd_.get(), file, &position, step);
+    const ssize_t count = ::sendfile(fd_.get(), file, &position, step_size);
     const int error_number = errno;
     if (count >= 0) {
       pace.moved(static_cast<std::size_t>(count));
-      return static_cast<std::size_t>(count);
+      return SendStep{.count = static_cast<std::size_t>(count)};
     }
-    TRY(retry_send(error_number, "sendfile", pace));
+    TRY_ASSIGN(const std::optional<SendStep> step, judge_send(error_number, "sendfile"));
+    if (step) {
+      return *step;
+    }
   }
+}
+
+int Socket::untaken() const {
+  int count = 0;
+  return ::ioctl(fd_.get(), SIOCOUTQ, &count) == 0 ? count : 0;
+}
+
+Peer Socket::peer() const {
+  pollfd entry{fd_.get(), POLLRDHUP, 0};
+  if (::poll(&entry, 1, 0) <= 0) {
+    return Peer::present; // interrupted, at worst: whoever asks does so at the next event again
+  }
+  return (static_cast<unsigned>(entry.revents) & static_cast<unsigned>(POLLERR | POLLHUP)) != 0
+             ? Peer::gone
+             : Peer::half_closed;
 }
 
 // ---- the same by TLS ----------------------------------------------------------------------------
@@ -255,38 +304,6 @@ Result<std::size_t> Socket::receive_tls(MutableByteSpan buffer, Pace& pace) {
       return fail_slow();
     }
     TRY(wait(poll_events(progress->wait), pace));
-  }
-}
-
-Result<std::size_t> Socket::send_tls(ByteSpan bytes, Pace& pace) {
-  for (;;) {
-    auto progress = tls_->send(bytes);
-    if (!progress) {
-      return fail_tls(std::move(progress).error());
-    }
-    pace.moved(tls_->take_sent());
-    if (progress->count > 0) {
-      return progress->count;
-    }
-    TRY(progress->wait == TlsWait::output ? wait_to_send(pace) : wait(POLLIN, pace));
-  }
-}
-
-Result<std::size_t> Socket::send_file_tls(int file,
-                                          ByteCount offset,
-                                          ByteCount length,
-                                          Pace& pace) {
-  const auto step = static_cast<std::size_t>(std::min(length, kSendFileStepMax));
-  for (;;) {
-    auto progress = tls_->send_file(file, offset, step);
-    if (!progress) {
-      return fail_tls(std::move(progress).error());
-    }
-    pace.moved(tls_->take_sent());
-    if (progress->wait == TlsWait::nothing) {
-      return progress->count;
-    }
-    TRY(progress->wait == TlsWait::output ? wait_to_send(pace) : wait(POLLIN, pace));
   }
 }
 

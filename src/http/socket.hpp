@@ -24,6 +24,24 @@ enum class More : std::uint8_t {
   yes,
 };
 
+/// What one step of sending came to: bytes, or what to wait for before the same can be tried again.
+struct SendStep {
+  enum class Wait : std::uint8_t {
+    nothing,
+    output,
+    input, ///< only TLS may have to
+  };
+  std::size_t count = 0;
+  Wait wait = Wait::nothing;
+};
+
+/// What is known of the other end without sending to it.
+enum class Peer : std::uint8_t {
+  present,
+  half_closed, ///< it sends no more; whether it still listens shows when something is sent
+  gone,        ///< reset, or shut down by us
+};
+
 /// A non-blocking stream socket, closed on destruction. One thread at a time, but shutdown() and
 /// shutdown_read(), which another thread may call to wake the one that waits. Errors of every
 /// transfer: unavailable when the peer is gone or breaks TLS, timeout when it is slower than the
@@ -57,14 +75,19 @@ class Socket {
   [[nodiscard]] bool awaits_output() const;
   /// Waits for at least one byte; 0 is the end of the stream.
   Result<std::size_t> receive(MutableByteSpan buffer, Pace& pace);
+  /// Sends at least one byte, or says what to wait for. Does not block.
+  Result<SendStep> try_send(ByteSpan bytes, More more, Pace& pace);
   /// Sends at least one byte and returns how many; waits for room.
   Result<std::size_t> send(ByteSpan bytes, More more, Pace& pace);
   /// Sends all of `bytes`.
   Result<void> send_all(ByteSpan bytes, More more, Pace& pace);
-  /// Whether send_file() can be used: in clear, and by TLS when the kernel encrypts.
+  /// Whether try_send_file() can be used: in clear, and by TLS when the kernel encrypts.
   [[nodiscard]] bool can_send_files() const;
-  /// Sends a piece of an open file and returns how many bytes; 0 when the file ends at `offset`.
-  Result<std::size_t> send_file(int file, ByteCount offset, ByteCount length, Pace& pace);
+  /// As try_send(), of a piece of an open file; 0 bytes without a wait: the file ends at `offset`.
+  Result<SendStep> try_send_file(int file, ByteCount offset, ByteCount length, Pace& pace);
+  /// Bytes that were handed to the kernel and not yet taken by the peer.
+  [[nodiscard]] int untaken() const;
+  [[nodiscard]] Peer peer() const;
 
   /// Acknowledges what has come at once. A client that sends head and body in two segments waits
   /// for this with Nagle's algorithm on (ccache does): 40 ms a request without it.
@@ -86,12 +109,8 @@ class Socket {
   Result<void> poll(short events, std::chrono::milliseconds timeout);
   Result<void> wait(short events, Pace& pace);
   Result<void> wait_to_send(Pace& pace);
-  /// After a transfer out that failed: returns when it is worth another try.
-  Result<void> retry_send(int error_number, std::string_view what, Pace& pace);
   Result<std::optional<std::size_t>> try_receive_tls(MutableByteSpan buffer);
   Result<std::size_t> receive_tls(MutableByteSpan buffer, Pace& pace);
-  Result<std::size_t> send_tls(ByteSpan bytes, Pace& pace);
-  Result<std::size_t> send_file_tls(int file, ByteCount offset, ByteCount length, Pace& pace);
 
   UniqueFd fd_;
   std::unique_ptr<TlsSession> tls_; ///< after fd_, which it uses

@@ -73,8 +73,8 @@ class Conversation {
   /// False when the server has closed.
   virtual bool send(std::string_view bytes) = 0;
 
-  /// Reads one answer; its body by Content-Length, none when `has_body` is false. Status 0 when the
-  /// connection ended before the end of the head.
+  /// Reads one answer; its body by Content-Length or in chunks, none when `has_body` is false.
+  /// Status 0 when the connection ended before the end of the head.
   Answer read(bool has_body = true) {
     Answer answer;
     std::size_t end = 0;
@@ -87,6 +87,10 @@ class Conversation {
     buffer_.erase(0, end + 4);
     const std::string_view digits = std::string_view(answer.head).substr(9, 3);
     std::from_chars(digits.data(), digits.data() + digits.size(), answer.status);
+    if (has_body && answer.has("\r\nTransfer-Encoding: chunked\r\n")) {
+      answer.body = take_chunks();
+      return answer;
+    }
     const std::size_t length = has_body ? content_length(answer.head) : 0;
     while (buffer_.size() < length && receive()) {
     }
@@ -98,6 +102,15 @@ class Conversation {
   Answer request(std::string_view bytes, bool has_body = true) {
     send(bytes);
     return read(has_body);
+  }
+
+  /// The next bytes, whatever they are; less when the connection ends before.
+  std::string take_exactly(std::size_t count) {
+    while (buffer_.size() < count && receive()) {
+    }
+    const std::string taken = buffer_.substr(0, count);
+    buffer_.erase(0, count);
+    return taken;
   }
 
   /// How the connection ended, after whatever data was left.
@@ -123,6 +136,31 @@ class Conversation {
   End end_ = End::open;
 
  private:
+  /// Up to and with the last chunk; less when the connection ends before.
+  std::string take_chunks() {
+    std::string body;
+    for (;;) {
+      std::size_t line = 0;
+      while ((line = buffer_.find("\r\n")) == std::string::npos) {
+        if (!receive()) {
+          return body;
+        }
+      }
+      std::size_t size = 0;
+      std::from_chars(buffer_.data(), buffer_.data() + line, size, 16);
+      while (buffer_.size() < line + 2 + size + 2) {
+        if (!receive()) {
+          return body;
+        }
+      }
+      body += buffer_.substr(line + 2, size);
+      buffer_.erase(0, line + 2 + size + 2);
+      if (size == 0) {
+        return body;
+      }
+    }
+  }
+
   static std::size_t content_length(std::string_view head) {
     constexpr std::string_view kName = "\r\nContent-Length: ";
     const std::size_t field = head.find(kName);
