@@ -5,6 +5,7 @@
 #include "verification.hpp"
 
 #include "pkc/base/assert.hpp"
+#include "pkc/base/seekable_zstd.hpp"
 
 #include <utility>
 
@@ -39,10 +40,14 @@ class LocalContentStore final : public ContentStore {
             metrics.counter("polykit_cache_stored_objects_total", "Objects committed.")) {}
 
   Result<std::unique_ptr<StoredObject>> open(const Key& key) override;
+  Result<std::unique_ptr<StoredObject>> peek(const Key& key) override;
   std::unique_ptr<ByteSource> verified_body(const Key& key, const StoredObject& object) override;
   Result<bool> verify(const Key& key, StoredObject& object) override;
   Result<Scrubbed> scrub(const Key& key, const Pace& pace) override;
-  Result<std::unique_ptr<ObjectWriter>> put(const Key& key) override;
+  Result<std::unique_ptr<ObjectWriter>> put(const Key& key) override { return begin_object(key); }
+  Result<std::unique_ptr<ObjectWriter>> put_unnamed() override {
+    return begin_object(std::nullopt);
+  }
   Result<bool> remove(const Key& key) override;
 
   Result<CommitOutcome> commit(const Key& key,
@@ -56,13 +61,19 @@ class LocalContentStore final : public ContentStore {
     yes
   };
 
+  Result<std::unique_ptr<ObjectWriter>> begin_object(std::optional<Key> key);
+  Result<bool> is_taken(const Key& key, ByteCount& replaced);
+  [[nodiscard]] bool describes(const Sidecar& sidecar, const Key& key) const;
   Result<std::unique_ptr<StoredObject>> open_pair(const Key& key, Locked locked);
   Result<std::unique_ptr<StoredObject>> kept_open(const Key& key, const Entry& entry);
   [[nodiscard]] std::unique_ptr<StoredObject> from_memory(Entry entry) const;
   Result<std::unique_ptr<StoredObject>> read_pair(const Key& key,
                                                   std::shared_ptr<File> file,
                                                   const FileStat& identity);
-  Result<std::shared_ptr<const Sidecar>> read_facts(const Key& key, const FileStat& identity);
+  Result<std::shared_ptr<const Sidecar>> read_facts(const Key& key,
+                                                    const std::shared_ptr<File>& file,
+                                                    const FileStat& identity);
+  Result<bool> lies_about_content(const StoredObject& object) const;
   Result<bool> check(const Key& key, StoredObject& object, Locked locked);
   void settle(const Key& key, const StoredObject& object, bool good, Locked locked);
   void quarantine_under_lock(const Key& key, const StoredObject& object);
@@ -82,9 +93,9 @@ class LocalObjectWriter final : public ObjectWriter {
  public:
   /// `share` has room for an empty object; null where nobody counts.
   LocalObjectWriter(LocalContentStore& store,
-                    Key key,
+                    std::optional<Key> key,
                     std::unique_ptr<blob::Upload> upload,
-                    std::unique_ptr<Room::Share> share)
+                    std::shared_ptr<Room::Share> share)
       : store_(store), key_(std::move(key)), share_(std::move(share)), upload_(std::move(upload)) {}
 
   Result<void> write(ByteSpan bytes) override {
@@ -103,41 +114,61 @@ class LocalObjectWriter final : public ObjectWriter {
     return upload_->replay(target);
   }
 
+  [[nodiscard]] std::shared_ptr<File> file() const override {
+    PKC_ASSERT(upload_ != nullptr);
+    // The file is gone from the disk only with its last reader.
+    const auto held = std::make_shared<Held>(share_, upload_->file());
+    return {held, held->file.get()};
+  }
+
   Result<CommitOutcome> commit(const ObjectFacts& facts) override {
+    PKC_ASSERT(key_.has_value());
+    return commit_as(*key_, facts);
+  }
+
+  Result<CommitOutcome> commit_as(const Key& key, const ObjectFacts& facts) override {
     PKC_ASSERT(upload_ != nullptr);
     const auto upload = std::move(upload_);
-    return store_.commit(key_,
+    return store_.commit(key,
                          *upload,
                          Sidecar{.hash = hasher_.finish(),
                                  .size = size_,
                                  .created_at = facts.created_at,
-                                 .key = key_.id(),
-                                 .stored_at = std::nullopt},
+                                 .key = key.id(),
+                                 .stored_at = std::nullopt,
+                                 .content = facts.content},
                          share_.get());
   }
 
  private:
+  struct Held {
+    std::shared_ptr<Room::Share> share;
+    std::shared_ptr<File> file;
+  };
+
   LocalContentStore& store_;
-  Key key_;
-  std::unique_ptr<Room::Share> share_;   // goes after the upload's file
+  std::optional<Key> key_;
+  std::shared_ptr<Room::Share> share_;   // goes after the upload's file
   std::unique_ptr<blob::Upload> upload_; // null after commit
   Sha256Hasher hasher_;
   ByteCount size_ = 0;
 };
 
 Result<std::unique_ptr<StoredObject>> LocalContentStore::open(const Key& key) {
+  TRY_ASSIGN(auto object, peek(key));
+  if (object && options_.catalog != nullptr) {
+    options_.catalog->read(key.id());
+  }
+  return object;
+}
+
+Result<std::unique_ptr<StoredObject>> LocalContentStore::peek(const Key& key) {
   TRY_ASSIGN(auto object, open_pair(key, Locked::no));
   if (!object) {
     return nullptr;
   }
   TRY_ASSIGN(const bool visible, check(key, *object, Locked::no));
-  if (!visible) {
-    return nullptr;
-  }
-  if (options_.catalog != nullptr) {
-    options_.catalog->read(key.id());
-  }
-  return object;
+  return visible ? std::move(object) : nullptr;
 }
 
 /// The pair of blob and sidecar, if it is whole by name, key and size; the bytes are not looked at.
@@ -199,7 +230,7 @@ std::unique_ptr<StoredObject> LocalContentStore::from_memory(Entry entry) const 
 Result<std::unique_ptr<StoredObject>> LocalContentStore::read_pair(const Key& key,
                                                                    std::shared_ptr<File> file,
                                                                    const FileStat& identity) {
-  TRY_ASSIGN(auto facts, read_facts(key, identity));
+  TRY_ASSIGN(auto facts, read_facts(key, file, identity));
   if (!facts) {
     return nullptr;
   }
@@ -210,8 +241,8 @@ Result<std::unique_ptr<StoredObject>> LocalContentStore::read_pair(const Key& ke
 }
 
 /// The sidecar; null when it is not that of a blob of this identity.
-Result<std::shared_ptr<const Sidecar>> LocalContentStore::read_facts(const Key& key,
-                                                                     const FileStat& identity) {
+Result<std::shared_ptr<const Sidecar>> LocalContentStore::read_facts(
+    const Key& key, const std::shared_ptr<File>& file, const FileStat& identity) {
   const auto text = backend_.read_sidecar(key.id(), kSidecarSizeMax);
   if (!text && text.error().code != Errc::corrupt && text.error().code != Errc::too_large) {
     return std::unexpected(text.error());
@@ -221,11 +252,44 @@ Result<std::shared_ptr<const Sidecar>> LocalContentStore::read_facts(const Key& 
     return nullptr;
   }
   auto sidecar = parse_sidecar(*stored);
-  if (!sidecar || sidecar->key != key.id() || sidecar->size != identity.size) {
+  if (!sidecar || sidecar->size != identity.size || !describes(*sidecar, key)) {
     log_.debug("sidecar does not describe its blob", {{"key", key.id()}});
     return nullptr;
   }
-  return std::make_shared<const Sidecar>(*std::move(sidecar));
+  auto facts = std::make_shared<const Sidecar>(*std::move(sidecar));
+  TRY_ASSIGN(const bool lies,
+             lies_about_content(StoredObject{
+                 .sidecar = facts, .file = file, .verified = false, .identity = identity}));
+  return lies ? nullptr : std::move(facts);
+}
+
+/// Whether blob and sidecar disagree on the content because of the sidecar, which nothing protects.
+/// It is told at once, as nobody else would find out; that of the blob is for its verification.
+Result<bool> LocalContentStore::lies_about_content(const StoredObject& object) const {
+  if (options_.blobs == Blobs::as_sent) {
+    return false;
+  }
+  const auto table = SeekTable::read(*object.file, object.identity.size);
+  if (!table && table.error().code != Errc::corrupt) {
+    return std::unexpected(table.error());
+  }
+  if (table && table->content_size() == object.sidecar->content->size) {
+    return false;
+  }
+  return options_.verify_reads == VerifyReads::never ? Result<bool>(true) : bytes_match(object);
+}
+
+bool LocalContentStore::describes(const Sidecar& sidecar, const Key& key) const {
+  const auto& content = sidecar.content;
+  switch (options_.blobs) {
+    case Blobs::as_sent:
+      return sidecar.key == key.id();
+    case Blobs::encoded:
+      return sidecar.key == key.id() && content;
+    case Blobs::addressed:
+      return sidecar.key == key.id() && content && Key::of(content->hash) == key;
+  }
+  std::unreachable();
 }
 
 Result<Scrubbed> LocalContentStore::scrub(const Key& key, const Pace& pace) {
@@ -237,7 +301,7 @@ Result<Scrubbed> LocalContentStore::scrub(const Key& key, const Pace& pace) {
       return Scrubbed::missing;
     }
     object.identity = object.file->opened_stat();
-    TRY_ASSIGN(object.sidecar, read_facts(key, object.identity));
+    TRY_ASSIGN(object.sidecar, read_facts(key, object.file, object.identity));
   }
   if (!object.sidecar) {
     return Scrubbed::missing;
@@ -323,14 +387,29 @@ Result<bool> LocalContentStore::verify(const Key& key, StoredObject& object) {
   return object.verified;
 }
 
-Result<std::unique_ptr<ObjectWriter>> LocalContentStore::put(const Key& key) {
-  std::unique_ptr<Room::Share> share;
+Result<std::unique_ptr<ObjectWriter>> LocalContentStore::begin_object(std::optional<Key> key) {
+  std::shared_ptr<Room::Share> share;
   if (options_.catalog != nullptr) {
-    share = std::make_unique<Room::Share>(options_.catalog->room(), options_.catalog->space());
+    share = std::make_shared<Room::Share>(options_.catalog->room(), options_.catalog->space());
     TRY(share->take(disk_size_of(0)));
   }
   TRY_ASSIGN(auto upload, backend_.begin_upload());
-  return std::make_unique<LocalObjectWriter>(*this, key, std::move(upload), std::move(share));
+  return std::make_unique<LocalObjectWriter>(
+      *this, std::move(key), std::move(upload), std::move(share));
+}
+
+/// Whether an object is visible that has to stay. Otherwise tells what one takes of the disk that
+/// is to be replaced. Under the exclusive lock.
+Result<bool> LocalContentStore::is_taken(const Key& key, ByteCount& replaced) {
+  TRY_ASSIGN(const auto existing, open_pair(key, Locked::yes));
+  if (!existing) {
+    return false;
+  }
+  if (options_.overwrite == Overwrite::yes) {
+    replaced = disk_size_of(existing->identity.size);
+    return false;
+  }
+  return check(key, *existing, Locked::yes);
 }
 
 Result<CommitOutcome> LocalContentStore::commit(const Key& key,
@@ -340,18 +419,19 @@ Result<CommitOutcome> LocalContentStore::commit(const Key& key,
   sidecar.stored_at = clock_.wall_now();
   const std::string text = format_sidecar(sidecar);
   TRY_ASSIGN(const auto held, locks_.acquire(key.id(), KeyLocks::Mode::exclusive));
-  TRY_ASSIGN(const auto existing, open_pair(key, Locked::yes));
-  if (existing) {
-    TRY_ASSIGN(const bool visible, check(key, *existing, Locked::yes));
-    if (visible) {
-      return CommitOutcome::exists;
-    }
+  ByteCount replaced = 0;
+  TRY_ASSIGN(const bool taken, is_taken(key, replaced));
+  if (taken) {
+    return CommitOutcome::exists;
   }
   TRY(upload.publish(key.id(), text));
   // Not remembered as verified: the first read hashes what the disk really holds.
   stored_objects_.add();
   if (share != nullptr) {
     options_.catalog->stored(key.id(), sidecar.size, *share);
+    if (replaced > 0) {
+      options_.catalog->room().release(options_.catalog->space(), replaced);
+    }
   }
   return CommitOutcome::stored;
 }

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace pkc::store {
 
 namespace {
@@ -9,6 +11,8 @@ namespace {
 constexpr int kVersion = 1;
 /// A sidecar is flat; anything deeper is not ours and could exhaust the stack while it is freed.
 constexpr int kDepthMax = 16;
+/// How content is encoded that we encode ourselves.
+constexpr std::string_view kEncoding = "zstd-seekable";
 
 /// The member as T, or nothing when it is missing or of another type.
 template <typename T>
@@ -35,7 +39,26 @@ nlohmann::json parse_bounded(std::string_view text) {
   return too_deep ? nlohmann::json(nlohmann::json::value_t::discarded) : document;
 }
 
+/// What is told of the content; nothing when it is of an encoding that we do not know.
+std::optional<SidecarContent> parse_content(const nlohmann::json& document) {
+  const auto encoding = member<std::string>(document, "encoding");
+  const auto hash_text = member<std::string>(document, "content_hash");
+  const auto hash = hash_text ? Sha256::from_hex(*hash_text) : std::nullopt;
+  const auto size = member<std::uint64_t>(document, "content_size");
+  if (encoding != kEncoding || !hash || !size) {
+    return std::nullopt;
+  }
+  auto type = member<std::string>(document, "content_type").value_or(std::string());
+  return SidecarContent{
+      .hash = *hash, .size = *size, .type = is_content_type(type) ? std::move(type) : ""};
+}
+
 } // namespace
+
+bool is_content_type(std::string_view text) {
+  return text.size() <= kContentTypeMax &&
+         std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+}
 
 std::string format_sidecar(const Sidecar& sidecar) {
   // Ordered, because the original writes its four members in this order.
@@ -47,6 +70,14 @@ std::string format_sidecar(const Sidecar& sidecar) {
   object["version"] = kVersion;
   if (sidecar.stored_at) {
     object["stored_at"] = sidecar.stored_at->time_since_epoch().count();
+  }
+  if (sidecar.content) {
+    object["encoding"] = kEncoding;
+    object["content_hash"] = sidecar.content->hash.hex();
+    object["content_size"] = sidecar.content->size;
+    if (!sidecar.content->type.empty()) {
+      object["content_type"] = sidecar.content->type;
+    }
   }
   return object.dump();
 }
@@ -71,7 +102,8 @@ Result<Sidecar> parse_sidecar(std::string_view text) {
                   .size = *size,
                   .created_at = *created_at,
                   .key = std::move(*key),
-                  .stored_at = std::nullopt};
+                  .stored_at = std::nullopt,
+                  .content = parse_content(document)};
   if (const auto stored_at = member<std::uint64_t>(document, "stored_at")) {
     // Beyond this (the year 9999) no HTTP date can show it.
     constexpr std::uint64_t kLatest = 253'402'300'799;

@@ -18,5 +18,11 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   pkc::fuzz::require(again->hash == parsed->hash && again->size == parsed->size);
   pkc::fuzz::require(again->created_at == parsed->created_at && again->key == parsed->key);
   pkc::fuzz::require(again->stored_at == parsed->stored_at);
+  pkc::fuzz::require(again->content.has_value() == parsed->content.has_value());
+  if (parsed->content) {
+    pkc::fuzz::require(again->content->hash == parsed->content->hash);
+    pkc::fuzz::require(again->content->size == parsed->content->size);
+    pkc::fuzz::require(again->content->type == parsed->content->type);
+  }
   return 0;
 }

@@ -5,12 +5,14 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
 #include <latch>
 #include <string>
 #include <thread>
 #include <vector>
 
+using pkc::ByteCount;
 using pkc::Errc;
 using pkc::store::CommitOutcome;
 using pkc::store::Key;
@@ -61,6 +63,44 @@ TEST_SUITE("store::ContentStore") {
     CHECK(object->sidecar->created_at == 1'700'000'000);
     CHECK(object->sidecar->stored_at.has_value());
     CHECK(world.fixture.get(kKey).value() == kContent);
+  }
+
+  TEST_CASE("commit_as: the key may be chosen at the end") {
+    World world;
+    const auto writer = world.fixture.store().put_unnamed().value();
+    REQUIRE(writer->write(pkc::as_bytes(kContent)));
+    const auto file = writer->file();
+    CHECK(writer->commit_as(kKey, {}).value() == CommitOutcome::stored);
+    CHECK(world.fixture.get(kKey).value() == kContent);
+    std::array<std::byte, 10> buffer{};
+    CHECK(file->read_at(0, buffer).value() == buffer.size());
+  }
+
+  TEST_CASE("peek: finds what open finds") {
+    World world;
+    CHECK_FALSE(world.fixture.store().peek(kKey).value());
+    REQUIRE(world.fixture.put(kKey, kContent).value() == CommitOutcome::stored);
+    CHECK(world.fixture.store().peek(kKey).value()->verified);
+  }
+
+  TEST_CASE("overwrite: the new object takes the place of the old one, which its readers keep") {
+    for (const ByteCount ahead : {4 * pkc::kMiB, ByteCount{0}}) {
+      CAPTURE(ahead);
+      StoreOptions options;
+      options.verify_ahead_max = ahead;
+      options.overwrite = pkc::store::Overwrite::yes;
+      World world(options);
+      REQUIRE(world.fixture.put(kKey, kContent).value() == CommitOutcome::stored);
+      const auto old = world.fixture.store().open(kKey).value();
+      REQUIRE(world.fixture.put(kKey, "new").value() == CommitOutcome::stored);
+      CHECK(world.fixture.get(kKey).value() == "new");
+      std::string bytes(kContent.size(), '\0');
+      REQUIRE(old->file->read_at(0, std::as_writable_bytes(std::span(bytes))));
+      CHECK(bytes == kContent);
+      // Of the same size: only its digest tells it apart.
+      REQUIRE(world.fixture.put(kKey, "wen").value() == CommitOutcome::stored);
+      CHECK(world.fixture.get(kKey).value() == "wen");
+    }
   }
 
   TEST_CASE("writer: without commit nothing stays") {

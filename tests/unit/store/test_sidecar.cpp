@@ -82,4 +82,46 @@ TEST_SUITE("store::Sidecar") {
       CHECK_FALSE(parse_sidecar(text));
     }
   }
+
+  TEST_CASE("content: what format writes comes back, with a type or without") {
+    for (const std::string type : {"", "text/plain; charset=utf-8"}) {
+      auto sidecar = parse_sidecar(kOriginal).value();
+      sidecar.content = pkc::store::SidecarContent{
+          .hash = pkc::sha256(pkc::as_bytes("content")), .size = 7, .type = type};
+      const auto again = parse_sidecar(format_sidecar(sidecar)).value();
+      REQUIRE(again.content);
+      CHECK(again.content->hash == sidecar.content->hash);
+      CHECK(again.content->size == 7);
+      CHECK(again.content->type == type);
+    }
+  }
+
+  TEST_CASE("content: of an encoding that we do not know, or in part, it is not told") {
+    auto sidecar = parse_sidecar(kOriginal).value();
+    CHECK_FALSE(sidecar.content);
+    sidecar.content = pkc::store::SidecarContent{.hash = {}, .size = 7, .type = ""};
+    const std::string text = format_sidecar(sidecar);
+    const auto replaced = [&](std::string_view from, std::string_view to) {
+      std::string other = text;
+      return parse_sidecar(other.replace(other.find(from), from.size(), to)).value();
+    };
+    CHECK(parse_sidecar(text).value().content);
+    CHECK_FALSE(replaced("zstd-seekable", "zstd-other").content);
+    CHECK_FALSE(replaced("encoding", "coding").content);
+    CHECK_FALSE(replaced("content_size", "size_of").content);
+    CHECK_FALSE(replaced("content_hash", "hash_of").content);
+    CHECK_FALSE(replaced(":7", ":-7").content);
+  }
+
+  TEST_CASE("content: a type that could not stand in a header is not told") {
+    auto sidecar = parse_sidecar(kOriginal).value();
+    sidecar.content = pkc::store::SidecarContent{.hash = {}, .size = 7, .type = "type"};
+    std::string text = format_sidecar(sidecar);
+    text.replace(text.find("\"type\""), 6, R"("a\r\nb")");
+    CHECK(parse_sidecar(text).value().content->type.empty());
+    CHECK(pkc::store::is_content_type(std::string(255, 'x')));
+    CHECK_FALSE(pkc::store::is_content_type(std::string(256, 'x')));
+    CHECK_FALSE(pkc::store::is_content_type("\x7f"));
+    CHECK_FALSE(pkc::store::is_content_type("\xc3\xa4"));
+  }
 }
