@@ -9,6 +9,7 @@
 #include "pkc/base/stream.hpp"
 #include "pkc/base/zstd.hpp"
 #include "pkc/blob/backend.hpp"
+#include "pkc/store/catalog.hpp"
 #include "pkc/store/content_store.hpp"
 #include "pkc/store/growing_content.hpp"
 #include "pkc/store/key.hpp"
@@ -92,14 +93,15 @@ class ContentObject {
   Result<std::optional<Piece>> raw_piece(ByteCount offset);
 
   /// A part of the content, decoding no more than the frames that it touches. Holds about 1.5 MiB
-  /// while it decodes. REQUIRES: verified(), offset + length <= size(). Errors, also of its read():
-  /// corrupt, io, unavailable.
+  /// until it has given its last byte. It outlives the object. REQUIRES: verified(), offset +
+  /// length
+  /// <= size(). Errors, also of its read(): corrupt, io, unavailable.
   Result<std::unique_ptr<ByteSource>> content(ByteCount offset, ByteCount length);
 
  private:
   friend class ContentAddressedStore;
 
-  Result<const SeekableZstdFile*> file();
+  Result<void> open_file();
 
   Key key_;
   StoredObject stored_;
@@ -109,13 +111,12 @@ class ContentObject {
 
 /// What a content-addressed store works with; all of it outlives it.
 struct ContentAddressedParts {
-  /// Of the space, which nobody else writes to. It keeps the books, locks and verifies.
+  /// Of the space, with Blobs::addressed; nobody else writes to it.
   ContentStore& objects;
   blob::Backend& backend; ///< that of `objects`
-  Room* room = nullptr;   ///< where spools take room; null: nobody counts
-  std::string space;      ///< its name, for the room
   ZstdContextPool& decoders;
   ZstdEncoderPool& encoders;
+  Catalog* catalog = nullptr; ///< that of `objects`; null: nobody counts
 };
 
 /// The store of a content-addressed space: `cas`. Thread-safe.
@@ -126,7 +127,7 @@ struct ContentAddressedParts {
 /// there.
 class ContentAddressedStore {
  public:
-  explicit ContentAddressedStore(ContentAddressedParts parts) : parts_(std::move(parts)) {}
+  explicit ContentAddressedStore(ContentAddressedParts parts) : parts_(parts) {}
 
   /// The space as a store of blobs: for scrub, eviction and inventory.
   [[nodiscard]] ContentStore& objects() { return parts_.objects; }
@@ -144,9 +145,10 @@ class ContentAddressedStore {
   /// The same of the stored bytes.
   std::unique_ptr<ByteSource> verified_stored(const ContentObject& object);
 
-  /// Begins content whose digest nobody knows yet. With an `expected_size` (a promise of somebody
-  /// else, no limit) what can never have room fails at once. Errors: io, no_space.
-  Result<std::unique_ptr<ContentWriter>> put(std::optional<ByteCount> expected_size);
+  /// Begins content whose digest nobody knows yet. When it is expected to be larger than all that
+  /// the space may take, it fails at once; otherwise `expected_size`, which is somebody's word,
+  /// does nothing. Errors: io, no_space.
+  Result<std::unique_ptr<ContentWriter>> put(std::optional<ByteCount> expected_size = std::nullopt);
 
   /// As ContentStore::remove() and scrub().
   Result<bool> remove(const Sha256& digest);

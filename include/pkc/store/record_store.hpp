@@ -10,6 +10,7 @@
 #include "pkc/store/key.hpp"
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -22,7 +23,7 @@ inline constexpr ByteCount kRecordSizeMax = 64 * kKiB;
 
 /// What a record store works with; all of it outlives it.
 struct RecordStoreParts {
-  ContentStore& objects;  ///< of the space, with Overwrite::yes; nobody else writes to it
+  ContentStore& objects;  ///< of the space, with Overwrite::yes and Blobs::encoded
   blob::Backend& backend; ///< that of `objects`
   ZstdContextPool& decoders;
   ZstdEncoderPool& encoders;
@@ -51,6 +52,8 @@ class RecordStore {
   Result<bool> for_each(const Each& each, const std::stop_token& stop = {});
 
  private:
+  Result<std::optional<std::string>> read(const Key& key, std::unique_ptr<StoredObject> object);
+
   RecordStoreParts parts_;
 };
 
