@@ -1,13 +1,12 @@
-#include "chunked.hpp"
-
-#include "text.hpp"
+#include "pkc/base/http_chunked.hpp"
 
 #include "pkc/base/assert.hpp"
+#include "pkc/base/http_text.hpp"
 
 #include <algorithm>
 #include <cstring>
 
-namespace pkc::http {
+namespace pkc {
 
 namespace {
 
@@ -126,4 +125,4 @@ Result<ChunkedDecoder::Progress> ChunkedDecoder::decode(std::string_view input,
   return progress;
 }
 
-} // namespace pkc::http
+} // namespace pkc
