@@ -82,7 +82,7 @@ Certificate make_certificate(const CertificateFacts& facts,
   } else {
     add_extension(certificate, signer, NID_basic_constraints, "critical,CA:FALSE");
     add_extension(certificate, signer, NID_ext_key_usage, "serverAuth,clientAuth");
-    add_extension(certificate, signer, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
+    add_extension(certificate, signer, NID_subject_alt_name, facts.hosts.c_str());
   }
   require(X509_sign(certificate, issuer_key, EVP_sha256()) > 0, "X509_sign");
   return made;

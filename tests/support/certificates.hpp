@@ -23,10 +23,11 @@ struct CertificateFacts {
   std::chrono::hours begins_in{-1};    ///< from now
   std::chrono::hours expires_in{1000}; ///< from now
   bool is_authority = false;
+  std::string hosts = "DNS:localhost,IP:127.0.0.1"; ///< what it is good for, as OpenSSL writes it
 };
 
-/// Signs certificates with a P-256 key. A certificate is good for server and client, the host
-/// localhost and the address 127.0.0.1. Throws when OpenSSL fails. One thread at a time.
+/// Signs certificates with a P-256 key. A certificate is good for server and client. Throws when
+/// OpenSSL fails. One thread at a time.
 class Authority {
  public:
   /// Its own certificate is signed by itself.

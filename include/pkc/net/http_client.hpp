@@ -83,7 +83,8 @@ class ResponseSink : public ByteSink {
   virtual Result<void> head(const ResponseHead& head) = 0;
 };
 
-/// Fetches. Thread-safe; keeps connections for later. Everything it was made with outlives it.
+/// Fetches. Thread-safe, in a process that ignores SIGPIPE; keeps connections for later. Everything
+/// it was made with outlives it.
 ///
 /// Where it goes: before each hop the host is judged by the rules, the name is resolved, and the
 /// addresses that the rules refuse are left out. The connection is made to one of the others and to

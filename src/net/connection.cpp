@@ -1,0 +1,282 @@
+#include "connection.hpp"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace pkc::net {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+/// How long one address is waited for before the next one is tried beside it (RFC 8305 section 5).
+constexpr milliseconds kNextAddressAfter{250};
+
+std::unexpected<Error> gone(int error_number) {
+  return fail(Errc::unavailable, std::generic_category().message(error_number));
+}
+
+struct SocketName {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+SocketName name_of(const Address& address, std::uint16_t port) {
+  SocketName name;
+  if (address.is_v4()) {
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    std::memcpy(&v4.sin_addr, address.bytes().data(), sizeof(v4.sin_addr));
+    std::memcpy(&name.storage, &v4, sizeof(v4));
+    name.size = sizeof(v4);
+  } else {
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    std::memcpy(&v6.sin6_addr, address.bytes().data(), sizeof(v6.sin6_addr));
+    std::memcpy(&name.storage, &v6, sizeof(v6));
+    name.size = sizeof(v6);
+  }
+  return name;
+}
+
+/// Several attempts to connect at a time, of which the first that succeeds wins.
+class Race {
+ public:
+  Race(std::span<const Address> addresses, std::uint16_t port)
+      : addresses_(addresses), port_(port) {}
+
+  [[nodiscard]] bool has_next() const { return next_ < addresses_.size(); }
+  [[nodiscard]] bool is_idle() const { return running_.empty(); }
+  [[nodiscard]] int last_error() const { return last_error_; }
+
+  /// Begins the next attempt. An error is one of this machine; that of the peer is kept.
+  Result<void> start() {
+    const Address& address = addresses_[next_++];
+    UniqueFd socket(::socket(
+        address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    int error_number = errno;
+    if (!socket) {
+      last_error_ = error_number;
+      return error_number == EAFNOSUPPORT ? Result<void>{} : fail_errno(error_number, "socket");
+    }
+    const int on = 1;
+    ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    const SocketName name = name_of(address, port_);
+    const int connected = ::connect(socket.get(), name.get(), name.size);
+    error_number = errno;
+    if (connected == 0 || error_number == EINPROGRESS) {
+      polled_.push_back({.fd = socket.get(), .events = POLLOUT, .revents = 0});
+      running_.push_back(std::move(socket));
+    } else {
+      last_error_ = error_number;
+    }
+    return {};
+  }
+
+  [[nodiscard]] std::span<const pollfd> sockets() const { return polled_; }
+
+  /// The socket that is connected, if there is one. Those that failed are dropped.
+  UniqueFd take_winner() {
+    ::poll(polled_.data(), polled_.size(), 0);
+    for (std::size_t i = polled_.size(); i-- > 0;) {
+      if (polled_[i].revents == 0) {
+        continue;
+      }
+      int error_number = 0;
+      socklen_t size = sizeof(error_number);
+      ::getsockopt(polled_[i].fd, SOL_SOCKET, SO_ERROR, &error_number, &size);
+      if (error_number == 0) {
+        return std::move(running_[i]);
+      }
+      last_error_ = error_number;
+      polled_.erase(polled_.begin() + static_cast<std::ptrdiff_t>(i));
+      running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    return {};
+  }
+
+ private:
+  std::span<const Address> addresses_;
+  std::uint16_t port_;
+  std::size_t next_ = 0;
+  int last_error_ = EHOSTUNREACH;
+  std::vector<pollfd> polled_;
+  std::vector<UniqueFd> running_; ///< of the same indices
+};
+
+} // namespace
+
+Result<std::unique_ptr<Connection>> Connection::open(std::span<const Address> addresses,
+                                                     std::uint16_t port,
+                                                     const Patience& patience,
+                                                     SteadyTime until) {
+  Race race(addresses, port);
+  SteadyTime next_start = SteadyTime::min();
+  for (;;) {
+    const bool late = system_clock().steady_now() >= next_start;
+    if (race.has_next() && (race.is_idle() || late)) {
+      TRY(race.start());
+      next_start = patience.in(kNextAddressAfter);
+      continue;
+    }
+    if (race.is_idle()) {
+      return gone(race.last_error());
+    }
+    const SteadyTime limit = race.has_next() ? std::min(next_start, until) : until;
+    TRY_ASSIGN(const bool ready, patience.wait(race.sockets(), limit));
+    if (ready) {
+      if (UniqueFd winner = race.take_winner()) {
+        return std::unique_ptr<Connection>(new Connection(std::move(winner)));
+      }
+    } else if (limit == until) {
+      return fail(Errc::timeout, "no connection in time");
+    }
+  }
+}
+
+Result<short> Connection::judge_tls(int result, int error_number) {
+  switch (SSL_get_error(tls_.get(), result)) {
+    case SSL_ERROR_WANT_READ:
+      return POLLIN;
+    case SSL_ERROR_WANT_WRITE:
+      return POLLOUT;
+    case SSL_ERROR_ZERO_RETURN:
+      return short{0};
+    case SSL_ERROR_SYSCALL:
+      ERR_clear_error();
+      return error_number != 0 ? gone(error_number)
+                               : fail(Errc::unavailable, "TLS: the peer broke off");
+    default: {
+      const long verified = SSL_get_verify_result(tls_.get());
+      const std::string failure = tls_failure();
+      return fail(Errc::unavailable,
+                  verified == X509_V_OK ? "TLS: " + failure
+                                        : "TLS: the certificate: " +
+                                              std::string(X509_verify_cert_error_string(verified)));
+    }
+  }
+}
+
+Result<void> Connection::start_tls(const TlsClient& tls,
+                                   const std::string& host,
+                                   const Patience& patience,
+                                   SteadyTime until) {
+  TRY_ASSIGN(tls_, tls.begin(socket_.get(), host));
+  for (;;) {
+    ERR_clear_error();
+    errno = 0;
+    const int result = SSL_do_handshake(tls_.get());
+    const int error_number = errno;
+    if (result == 1) {
+      return {};
+    }
+    TRY_ASSIGN(const short events, judge_tls(result, error_number));
+    if (events == 0) {
+      return fail(Errc::unavailable, "TLS: the peer ended");
+    }
+    TRY(patience.wait_for(socket_.get(), events, until, "no TLS in time"));
+  }
+}
+
+Result<short> Connection::try_read(MutableByteSpan buffer, std::size_t& done) {
+  errno = 0;
+  if (tls_) {
+    ERR_clear_error();
+    const int result = SSL_read_ex(tls_.get(), buffer.data(), buffer.size(), &done);
+    const int error_number = errno;
+    return result == 1 ? Result<short>(short{0}) : judge_tls(result, error_number);
+  }
+  const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
+  const int error_number = errno;
+  if (got >= 0) {
+    done = static_cast<std::size_t>(got);
+    return short{0};
+  }
+  return error_number == EAGAIN || error_number == EINTR ? Result<short>(POLLIN)
+                                                         : gone(error_number);
+}
+
+Result<short> Connection::try_write(ByteSpan bytes, std::size_t& done) {
+  errno = 0;
+  if (tls_) {
+    ERR_clear_error();
+    const int result = SSL_write_ex(tls_.get(), bytes.data(), bytes.size(), &done);
+    const int error_number = errno;
+    return result == 1 ? Result<short>(short{0}) : judge_tls(result, error_number);
+  }
+  const ssize_t sent = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  const int error_number = errno;
+  if (sent >= 0) {
+    done = static_cast<std::size_t>(sent);
+    return short{0};
+  }
+  return error_number == EAGAIN || error_number == EINTR ? Result<short>(POLLOUT)
+                                                         : gone(error_number);
+}
+
+Result<std::size_t> Connection::read(MutableByteSpan buffer,
+                                     const Patience& patience,
+                                     milliseconds idle) {
+  const SteadyTime until = patience.in(idle);
+  TRY(patience.check());
+  for (;;) {
+    std::size_t done = 0;
+    TRY_ASSIGN(const short events, try_read(buffer, done));
+    if (events == 0) {
+      return done;
+    }
+    TRY(patience.wait_for(socket_.get(), events, until, "the peer sends nothing"));
+  }
+}
+
+Result<void> Connection::write(ByteSpan bytes, const Patience& patience, milliseconds idle) {
+  while (!bytes.empty()) {
+    const SteadyTime until = patience.in(idle);
+    std::size_t done = 0;
+    TRY_ASSIGN(const short events, try_write(bytes, done));
+    if (events != 0) {
+      TRY(patience.wait_for(socket_.get(), events, until, "the peer takes nothing"));
+    } else if (done == 0) {
+      return fail(Errc::unavailable, "TLS: the peer ended");
+    }
+    bytes = bytes.subspan(done);
+  }
+  return {};
+}
+
+bool Connection::is_quiet() const {
+  char byte = 0;
+  if (tls_) {
+    ERR_clear_error();
+    std::size_t size = 0;
+    const int result = SSL_peek_ex(tls_.get(), &byte, 1, &size);
+    const bool waits = result != 1 && SSL_get_error(tls_.get(), result) == SSL_ERROR_WANT_READ;
+    ERR_clear_error();
+    return waits;
+  }
+  const ssize_t got = ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const int error_number = errno;
+  return got < 0 && error_number == EAGAIN;
+}
+
+} // namespace pkc::net
