@@ -111,7 +111,7 @@ Result<std::unique_ptr<Database>> open_database(const DatabaseOptions& options,
                                                 const Clock& clock,
                                                 ops::Log& log) {
   auto database = try_open(options, statements, clock);
-  if (database) {
+  if (database || options.broken == Broken::kept) {
     return database;
   }
   const bool broken = database.error().code == Errc::corrupt;

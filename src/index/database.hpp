@@ -6,6 +6,7 @@
 #include "pkc/base/clock.hpp"
 #include "pkc/base/result.hpp"
 #include "pkc/base/sql.hpp"
+#include "pkc/index/sql_index.hpp"
 #include "pkc/ops/log.hpp"
 
 #include <chrono>
@@ -27,11 +28,12 @@ struct DatabaseOptions {
   std::string path;
   /// How long a query may wait for others; the thread itself comes again and waits less at a time.
   std::chrono::milliseconds lock_timeout{2500};
+  Broken broken = Broken::replaced;
 };
 
 /// Opens and migrates, or begins anew after moving aside what is damaged, not ours or not writable
-/// for us. Errors: unavailable (locked by another program), conflict (made by a newer version;
-/// left alone), io, no_space.
+/// for us, if that is allowed. Errors: unavailable (locked by another program), conflict (made by a
+/// newer version; left alone), io, no_space, corrupt (and to be kept).
 Result<std::unique_ptr<Database>> open_database(const DatabaseOptions& options,
                                                 const Statements& statements,
                                                 const Clock& clock,

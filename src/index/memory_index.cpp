@@ -340,7 +340,19 @@ class MemoryIndex final : public Index {
     return state->complete;
   }
 
+  Result<void> mark_incomplete(Time since) override {
+    auto state = state_.lock();
+    if (state->complete || state->since) {
+      state->since = state->complete ? since : std::min(*state->since, since);
+    }
+    state->complete = false;
+    ++state->damages;
+    return {};
+  }
+
+  Result<std::size_t> await_others() override { return 0; }
   Result<std::vector<std::string>> check() override { return std::vector<std::string>(); }
+  Result<void> repair() override { return {}; }
 
  private:
   using Spaces = std::map<std::string, Space, std::less<>>;

@@ -185,15 +185,37 @@ Result<Page> read_page(sql::Session& session,
   return page;
 }
 
-Result<std::vector<std::string>> compare_sums(sql::Session& session, const Statements& statements) {
-  std::vector<std::string> problems;
+Result<std::vector<WrongSums>> compare_sums(sql::Session& session, const Statements& statements) {
+  std::vector<WrongSums> wrong;
   TRY(session.each(statements.sums, {}, [&](const sql::Row& row) {
     if (totals_of(row, 1) != totals_of(row, 6)) {
-      problems.push_back("the totals of " + std::string(row.text(0)) +
-                         " are not the sums over its objects");
+      wrong.push_back({.space = std::string(row.text(0)),
+                       .totals = totals_of(row, 1),
+                       .sums = totals_of(row, 6)});
     }
   }));
-  return problems;
+  return wrong;
+}
+
+Result<void> correct_sums(sql::Session& session, const Statements& statements) {
+  TRY_ASSIGN(const std::vector<WrongSums> wrong, compare_sums(session, statements));
+  for (const auto& [space, totals, sums] : wrong) {
+    std::int64_t id = 0;
+    TRY(session.each(
+        statements.space_id, {space}, [&](const sql::Row& row) { id = row.integer(0); }));
+    // Both are numbers of this machine's, so their difference fits.
+    const auto more = [](std::uint64_t is, std::uint64_t should) {
+      return static_cast<std::int64_t>(should - is);
+    };
+    TRY(session.run(statements.add_totals,
+                    {more(totals.objects, sums.objects),
+                     more(totals.size, sums.size),
+                     more(totals.disk_size, sums.disk_size),
+                     more(totals.pinned_objects, sums.pinned_objects),
+                     more(totals.pinned_disk_size, sums.pinned_disk_size),
+                     id}));
+  }
+  return {};
 }
 
 } // namespace pkc::index

@@ -19,6 +19,8 @@ namespace {
 /// As much of a start as may be spent on a database that does not open at once.
 constexpr std::chrono::milliseconds kStartWait{300};
 constexpr std::size_t kNameMax = 255;
+/// How soon what another process has written is noticed by who waits for it.
+constexpr std::chrono::milliseconds kOthersInterval{50};
 /// How often the end is tried while others keep the database locked, for a second each.
 constexpr int kEndTries = 3;
 
@@ -48,7 +50,9 @@ SqlIndex::SqlIndex(const Clock& clock,
       replaced_(metrics.counter("polykit_cache_index_replaced_total",
                                 "Index databases begun anew while running.")),
       pending_(options_.pending_max),
-      started_(clock.wall_now_ms()) {}
+      started_(clock.wall_now_ms()) {
+  shared_.lock()->when_broken = options_.broken;
+}
 
 SqlIndex::~SqlIndex() {
   thread_.request_stop();
@@ -62,8 +66,12 @@ Result<void> SqlIndex::start() {
   auto shared = shared_.lock();
   shared->runs_wanted = 1;
   changed_.wait_for(shared.lock(), kStartWait, [&shared] { return shared->runs_done > 0; });
-  if (shared->problem && !shared->available && shared->problem->code != Errc::unavailable) {
-    return std::unexpected(*shared->problem);
+  const auto is_curable = [this](Errc code) {
+    return code == Errc::unavailable || (code == Errc::corrupt && options_.broken == Broken::kept);
+  };
+  const std::optional<Error>& problem = shared->problem;
+  if (problem && !shared->available && !is_curable(problem->code)) {
+    return std::unexpected(*problem);
   }
   return {};
 }
@@ -258,10 +266,97 @@ Result<std::vector<std::string>> SqlIndex::check() {
         problems.emplace_back(row.text(0));
       }
     }));
-    TRY_ASSIGN(auto sums, compare_sums(session, statements_));
-    problems.insert(problems.end(), sums.begin(), sums.end());
+    TRY_ASSIGN(const auto wrong, compare_sums(session, statements_));
+    for (const WrongSums& sums : wrong) {
+      problems.push_back("the totals of " + sums.space + " are not the sums over its objects");
+    }
     return problems;
   });
+}
+
+Result<void> SqlIndex::repair() {
+  const auto whole = [this]() -> Result<bool> {
+    TRY_ASSIGN(const auto problems, check());
+    return problems.empty();
+  };
+  Result<void> corrected = flush();
+  if (corrected) {
+    corrected = ask([&](sql::Session& session) -> Result<void> {
+      TRY_ASSIGN(sql::Txn txn, sql::Txn::begin(session));
+      TRY(correct_sums(session, statements_));
+      return txn.commit();
+    });
+  }
+  const Result<bool> healed = corrected ? whole() : std::unexpected(corrected.error());
+  if (healed ? *healed : healed.error().code != Errc::corrupt) {
+    return corrected;
+  }
+  for (int tries = 0; tries < kEndTries; ++tries) { // it may just have been opened again
+    {
+      auto shared = shared_.lock();
+      shared->when_broken = Broken::replaced;
+      shared->broken = true;
+    }
+    [[maybe_unused]] const auto finds_it_broken = flush();
+    const Result<void> reopened = flush();
+    const Result<bool> good = reopened ? whole() : std::unexpected(reopened.error());
+    if (good && *good) {
+      return {};
+    }
+    if (!good && good.error().code != Errc::corrupt) {
+      return std::unexpected(good.error());
+    }
+  }
+  return fail(Errc::corrupt, "the index is damaged, and cannot be replaced");
+}
+
+Result<void> SqlIndex::mark_incomplete(Time since) {
+  TRY(flush());
+  return ask([&](sql::Session& session) -> Result<void> {
+    TRY_ASSIGN(sql::Txn txn, sql::Txn::begin(session));
+    TRY_ASSIGN(const Belief before, read_belief(session, statements_));
+    const Belief belief = damaged(before, since, clock_.wall_now_ms());
+    TRY(write_belief(session, statements_, belief));
+    TRY(txn.commit());
+    believe(belief);
+    return {};
+  });
+}
+
+/// Those that may know what the database does not, of all `others`.
+Result<std::vector<std::int64_t>> SqlIndex::others_behind(Time time, std::size_t& others) {
+  return ask([&](sql::Session& session) -> Result<std::vector<std::int64_t>> {
+    std::vector<std::int64_t> behind;
+    others = 0;
+    TRY(session.each(statements_.writers, {}, [&](const sql::Row& row) {
+      const bool other = row.integer(0) != options_.process;
+      others += other ? 1 : 0;
+      if (other && row.integer(1) <= time.time_since_epoch().count()) {
+        behind.push_back(row.integer(0));
+      }
+    }));
+    return behind;
+  });
+}
+
+Result<std::size_t> SqlIndex::await_others() {
+  TRY(flush()); // also takes out who has died
+  const Time now = clock_.wall_now_ms();
+  const SteadyTime deadline =
+      system_clock().steady_now() + 2 * options_.flush_interval + options_.query_timeout;
+  for (std::size_t others = 0;;) {
+    TRY_ASSIGN(const auto behind, others_behind(now, others));
+    if (behind.empty()) {
+      return others;
+    }
+    if (system_clock().steady_now() >= deadline) {
+      return fail(Errc::unavailable,
+                  "process " + std::to_string(behind.front()) +
+                      " has the index open and does not write what it knows");
+    }
+    auto shared = shared_.lock(); // nobody can wake us: it is another process that writes
+    changed_.wait_for(shared.lock(), kOthersInterval, [] { return false; });
+  }
 }
 
 /// The thread and mark_complete() may learn of two states of the database in one order and come
@@ -333,7 +428,9 @@ Result<void> SqlIndex::work() {
 
 Result<void> SqlIndex::open() {
   TRY_ASSIGN(std::shared_ptr<Database> database,
-             open_database({.path = options_.path, .lock_timeout = options_.query_timeout / 2},
+             open_database({.path = options_.path,
+                            .lock_timeout = options_.query_timeout / 2,
+                            .broken = shared_.lock()->when_broken},
                            statements_,
                            clock_,
                            log_));
@@ -380,7 +477,10 @@ Result<void> SqlIndex::write() {
   Batch batch = pending_.take();
   count_dropped();
   if (batch.empty() && !lost_since_ && !has_others_) {
-    return {};
+    TRY_ASSIGN(const bool news, has_news());
+    if (!news) {
+      return {};
+    }
   }
   const Result<void> written = write_notes(*database_->writer, batch, now);
   (written ? flushed_ : failed_).add();
@@ -389,6 +489,16 @@ Result<void> SqlIndex::write() {
     count_dropped();
   }
   return written;
+}
+
+/// Whether another process has come, or has changed what is believed. Only reads.
+Result<bool> SqlIndex::has_news() {
+  bool news = false;
+  TRY(database_->writer->each(statements_.writers, {}, [&](const sql::Row& row) {
+    news = news || row.integer(0) != options_.process;
+  }));
+  TRY_ASSIGN(const Belief belief, read_belief(*database_->writer, statements_));
+  return news || belief.damages > shared_.lock()->belief.damages;
 }
 
 Result<void> SqlIndex::write_notes(sql::Session& session, const Batch& batch, Time now) {
@@ -428,13 +538,15 @@ void SqlIndex::give_up(const Error& error) {
     return;
   }
   const std::uint64_t inode = database_->inode;
+  bool replaced = false;
   {
     auto shared = shared_.lock();
     shared->database.reset();
-    shared->awake = error.code == Errc::corrupt; // the next one at once
+    replaced = error.code == Errc::corrupt && shared->when_broken == Broken::replaced;
+    shared->awake = replaced; // the next one at once
   }
   database_.reset();
-  if (error.code == Errc::corrupt) {
+  if (replaced) {
     replaced_.add();
     if (const auto moved = move_aside(options_.path, inode, log_); !moved) {
       report(moved);

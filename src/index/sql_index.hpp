@@ -64,7 +64,10 @@ class SqlIndex final : public Index {
   Result<void> put_fact(std::string_view name, std::string_view value) override;
   [[nodiscard]] State state() const override;
   Result<bool> mark_complete(const State& seen) override;
+  Result<void> mark_incomplete(Time since) override;
+  Result<std::size_t> await_others() override;
   Result<std::vector<std::string>> check() override;
+  Result<void> repair() override;
 
  private:
   /// What the thread and the callers share.
@@ -74,6 +77,7 @@ class SqlIndex final : public Index {
     bool available = false;
     bool broken = false; ///< a query found the database damaged
     bool awake = false;  ///< there is work before the interval is over
+    Broken when_broken{};
     std::uint64_t runs_wanted = 0;
     std::uint64_t runs_done = 0;
     std::optional<Error> problem; ///< of the last run
@@ -84,6 +88,7 @@ class SqlIndex final : public Index {
   template <typename Ask>
   auto ask(const Ask& ask) -> decltype(ask(std::declval<sql::Session&>()));
   void believe(const Belief& belief);
+  Result<std::vector<std::int64_t>> others_behind(Time time, std::size_t& others);
 
   // Of the thread alone:
   void run(const std::stop_token& stop);
@@ -91,6 +96,7 @@ class SqlIndex final : public Index {
   Result<void> open();
   Result<void> enter(sql::Session& session);
   Result<void> write();
+  Result<bool> has_news();
   Result<void> write_notes(sql::Session& session, const Batch& batch, Time now);
   Result<void> leave();
   void give_up(const Error& error);

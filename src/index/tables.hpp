@@ -49,7 +49,14 @@ Result<std::optional<std::string>> read_text(sql::Session& session,
                                              sql::Values values);
 /// Errors also: invalid_argument, as of Index::list().
 Result<Page> read_page(sql::Session& session, const Statements& statements, const ListQuery& query);
-/// A sentence for each space whose totals are wrong.
-Result<std::vector<std::string>> compare_sums(sql::Session& session, const Statements& statements);
+/// A space whose totals are not the sums over its objects.
+struct WrongSums {
+  std::string space;
+  Totals totals;
+  Totals sums;
+};
+Result<std::vector<WrongSums>> compare_sums(sql::Session& session, const Statements& statements);
+/// Makes the totals the sums. Inside a transaction.
+Result<void> correct_sums(sql::Session& session, const Statements& statements);
 
 } // namespace pkc::index

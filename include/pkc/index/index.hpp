@@ -195,9 +195,19 @@ class Index {
   /// Somebody compared all that state() asked for. `seen`: what state() said before that began.
   /// False when something new has gone wrong meanwhile, and the index stays incomplete.
   virtual Result<bool> mark_complete(const State& seen) = 0;
+  /// Somebody who keeps no books has changed files since then, or may have: makes the index
+  /// incomplete since that time, for every process that uses it.
+  virtual Result<void> mark_incomplete(Time since) = 0;
+  /// Blocks until what other processes have noted before now is in the database as well; that may
+  /// take them twice a flush interval. Returns how many there are. Errors: unavailable when one
+  /// of them does not write in time; those of queries.
+  virtual Result<std::size_t> await_others() = 0;
   /// What the database itself finds wrong with its own structure and with the totals, a sentence
   /// each; empty is good. O(objects): for fsck and tests.
   virtual Result<std::vector<std::string>> check() = 0;
+  /// Heals what check() finds: sums the totals up anew, or, where that does not help, moves the
+  /// database aside and begins a fresh one, which knows nothing. O(objects).
+  virtual Result<void> repair() = 0;
 };
 
 } // namespace pkc::index

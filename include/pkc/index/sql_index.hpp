@@ -20,6 +20,12 @@ namespace pkc::index {
 /// of the index.
 using Alive = std::function<bool(std::int64_t process)>;
 
+/// What becomes of a file that is damaged or not ours.
+enum class Broken : std::uint8_t {
+  replaced, ///< moved aside, and a fresh one is begun
+  kept,     ///< until repair() is called; until then everything fails with corrupt
+};
+
 struct SqlIndexOptions {
   std::string path; ///< of the SQLite database, made when absent; its directory exists
   /// Who we are; no other living process with the same database has the number.
@@ -32,6 +38,7 @@ struct SqlIndexOptions {
   std::chrono::milliseconds query_timeout{5000};
   /// How many objects may wait to be written; about 250 bytes each.
   std::size_t pending_max = 50'000;
+  Broken broken = Broken::replaced;
 };
 
 /// An index in a SQLite database in WAL mode, with a thread that writes. Returns in milliseconds; a
