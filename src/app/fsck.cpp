@@ -2,13 +2,18 @@
 
 #include "handover.hpp"
 #include "signals.hpp"
+#include "storage.hpp"
 
 #include "pkc/base/clock.hpp"
 #include "pkc/base/file_system.hpp"
 #include "pkc/base/unique_handle.hpp"
 #include "pkc/blob/disk.hpp"
+#include "pkc/index/index.hpp"
+#include "pkc/index/sql_index.hpp"
 #include "pkc/locks/key_locks.hpp"
 #include "pkc/locks/lock_file.hpp"
+#include "pkc/ops/log.hpp"
+#include "pkc/ops/metrics.hpp"
 
 #include <grp.h>
 
@@ -46,6 +51,45 @@ Result<void> become_owner_of(const std::string& directory) {
     return fail_errno(error_number, "become the owner of " + directory);
   }
   return {};
+}
+
+/// What a check says of the index, and what it says in its log.
+struct FsckIndex {
+  std::unique_ptr<ops::Log> log = ops::make_stderr_log({.level = ops::LogLevel::error});
+  ops::Metrics metrics;
+  std::unique_ptr<index::Index> index; ///< null: there is none to compare
+  std::string why_none;
+  bool failed = false; ///< there should be one
+};
+
+/// Joins the processes that use the index, as a successor of a server does. A damaged one stays as
+/// it is until the check says so.
+Result<std::unique_ptr<FsckIndex>> open_index(const std::string& directory, bool writable) {
+  auto opened = std::make_unique<FsckIndex>();
+  const std::string path = directory + '/' + std::string(kIndexFile);
+  TRY_ASSIGN(const auto there, posix_file_system().stat(path));
+  if (!there || !writable) {
+    opened->why_none = there ? "the directory cannot be written"
+                             : "there is none; the server makes one when it runs";
+    return opened;
+  }
+  auto made = index::make_sql_index(system_clock(),
+                                    *opened->log,
+                                    opened->metrics,
+                                    {.path = path,
+                                     .process = ::getpid(),
+                                     .alive = other_process_lives,
+                                     .flush_interval = index::SqlIndexOptions{}.flush_interval,
+                                     .query_timeout = index::SqlIndexOptions{}.query_timeout,
+                                     .pending_max = index::SqlIndexOptions{}.pending_max,
+                                     .broken = index::Broken::kept});
+  if (made) {
+    opened->index = *std::move(made);
+  } else {
+    opened->why_none = made.error().message;
+    opened->failed = true;
+  }
+  return opened;
 }
 
 /// Waits for signals until it is destroyed: the first one stops the check.
@@ -119,17 +163,26 @@ Result<FsckDone> check_storage(const config::Settings& settings,
     return std::unexpected(lock_file.error());
   }
   locks::KeyLocks key_locks(lock_file ? &*lock_file : nullptr);
-  TRY_ASSIGN(
-      auto summary,
-      store::check_store(
-          {.backend = *backend, .upkeep = *upkeep, .key_locks = key_locks, .clock = system_clock()},
-          {.repair = request.repair,
-           .verify_content = request.verify_content,
-           .jobs = request.jobs,
-           .process_lives = process_lives},
-          observer,
-          interruption->token()));
-  return FsckDone{.summary = summary, .keys_locked = lock_file.has_value()};
+  TRY_ASSIGN(const auto index, open_index(settings.storage_dir, lock_file.has_value()));
+  TRY_ASSIGN(auto summary,
+             store::check_store({.backend = *backend,
+                                 .upkeep = *upkeep,
+                                 .key_locks = key_locks,
+                                 .clock = system_clock(),
+                                 .index = index->index.get(),
+                                 .space = kPolykitSpace,
+                                 .index_name = kIndexFile},
+                                {.repair = request.repair,
+                                 .verify_content = request.verify_content,
+                                 .jobs = request.jobs,
+                                 .process_lives = process_lives},
+                                observer,
+                                interruption->token()));
+  if (!index->index) {
+    summary.index_skipped = index->why_none;
+    summary.index_failed = index->failed;
+  }
+  return FsckDone{.summary = std::move(summary), .keys_locked = lock_file.has_value()};
 }
 
 } // namespace pkc::app

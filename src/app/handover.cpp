@@ -268,4 +268,8 @@ bool process_lives(std::int64_t process) {
   return !has_ended(pidfd.get(), 0); // one that waits for its parent's wait() has ended
 }
 
+bool other_process_lives(std::int64_t process) {
+  return process != ::getpid() && process_lives(process);
+}
+
 } // namespace pkc::app

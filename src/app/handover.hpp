@@ -86,5 +86,7 @@ void report_ready(int channel);
 
 /// Whether there is such a process and it has not ended. Thread-safe.
 bool process_lives(std::int64_t process);
+/// The same, but false for ourselves.
+bool other_process_lives(std::int64_t process);
 
 } // namespace pkc::app

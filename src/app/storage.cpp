@@ -93,17 +93,16 @@ store::RoomLimits room_limits(const config::Settings& settings) {
 
 std::unique_ptr<index::Index> open_index(const config::Settings& settings,
                                          const StorageParts& parts) {
-  auto index = index::make_sql_index(
-      parts.clock,
-      parts.log,
-      parts.metrics,
-      {.path = settings.storage_dir + "/index.db",
-       .process = ::getpid(),
-       .alive =
-           [](std::int64_t process) { return process != ::getpid() && process_lives(process); },
-       .flush_interval = index::SqlIndexOptions{}.flush_interval,
-       .query_timeout = index::SqlIndexOptions{}.query_timeout,
-       .pending_max = index::SqlIndexOptions{}.pending_max});
+  auto index = index::make_sql_index(parts.clock,
+                                     parts.log,
+                                     parts.metrics,
+                                     {.path = settings.storage_dir + '/' + std::string(kIndexFile),
+                                      .process = ::getpid(),
+                                      .alive = other_process_lives,
+                                      .flush_interval = index::SqlIndexOptions{}.flush_interval,
+                                      .query_timeout = index::SqlIndexOptions{}.query_timeout,
+                                      .pending_max = index::SqlIndexOptions{}.pending_max,
+                                      .broken = index::Broken::replaced});
   if (index) {
     return *std::move(index);
   }

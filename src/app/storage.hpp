@@ -29,6 +29,9 @@ namespace pkc::app {
 /// The space of the Polykit protocol, which lies at the root of the storage directory.
 inline constexpr std::string_view kPolykitSpace = "polykit";
 
+/// The database of the index, in the storage directory.
+inline constexpr std::string_view kIndexFile = "index.db";
+
 /// What the storage reports to; all of it outlives it.
 struct StorageParts {
   const Clock& clock;

@@ -126,7 +126,8 @@ constexpr std::string_view kFsckDetails =
     "\n"
     "--repair removes what readers do not see anyway (blobs without a valid sidecar,\n"
     "sidecars without a blob, pairs that disagree, abandoned uploads) and puts blobs with\n"
-    "wrong bytes into quarantine. Empty directories go when no server runs. Files that\n"
+    "wrong bytes into quarantine. Where the index differs from the files, it corrects the\n"
+    "index; pins stay. Empty directories go when no server runs. Files that\n"
     "are not the server's are told, and left alone. Root does it as the owner of the\n"
     "directory.\n"
     "\n"
@@ -134,7 +135,7 @@ constexpr std::string_view kFsckDetails =
     "  0  no damage, or all of it was repaired\n"
     "  1  damage is left\n"
     "  2  wrong flags, variables or settings file; standard error says which\n"
-    "  3  the directory could not be checked, or the report not be written\n"
+    "  3  the directory or its index could not be checked, or the report not be written\n"
     "  4  stopped by SIGINT, SIGTERM or SIGHUP; the report is of what was looked at\n";
 
 constexpr std::array kTokenCreateOptions = {

@@ -135,7 +135,9 @@ nlohmann::ordered_json json_of(const FsckSummary& summary) {
           {"quarantined", summary.quarantined},
           {"quarantined_size", summary.quarantined_size},
           {"uploads", summary.uploads},
-          {"interrupted", summary.interrupted}};
+          {"interrupted", summary.interrupted},
+          {"index_compared", summary.index_skipped.empty()},
+          {"index_skipped", summary.index_skipped}};
 }
 
 /// Prints as it hears, so that a million findings take no memory.
@@ -226,6 +228,10 @@ std::string Report::text_of(const FsckSummary& summary) const {
     text += "In quarantine: " + counted(summary.quarantined, "object", "objects") + " (" +
             rounded(summary.quarantined_size) + ").\n";
   }
+  if (!summary.index_skipped.empty()) {
+    text +=
+        "The index was not compared with the files: " + printable(summary.index_skipped) + ".\n";
+  }
   if (summary.uploads > 0) {
     text += "In progress: " + counted(summary.uploads, "upload", "uploads") + ".\n";
   }
@@ -289,7 +295,10 @@ int run_fsck(const Invocation& given) {
   if (done->summary.interrupted) {
     return kExitInterrupted;
   }
-  return done->summary.left() == 0 ? kExitOk : kExitFailed;
+  if (done->summary.left() > 0) {
+    return kExitFailed;
+  }
+  return done->summary.index_failed ? kExitNotDone : kExitOk;
 }
 
 } // namespace pkc::cli

@@ -1,13 +1,13 @@
 #include "pkc/store/fsck.hpp"
 
 #include "examination.hpp"
+#include "index_check.hpp"
 
 #include "pkc/base/guarded.hpp"
 #include "pkc/store/key.hpp"
 
 #include <algorithm>
 #include <atomic>
-#include <map>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -31,8 +31,10 @@ constexpr std::array<std::string_view, kFaults> kFaultNames = {
     "unreadable",
     "misplaced",
     "stale upload",
+    "broken index",
     "not in index",
     "only in index",
+    "wrong in index",
     "empty shard",
     "stranger",
 };
@@ -58,22 +60,31 @@ class Fsck {
        const FsckOptions& options,
        FsckObserver& observer,
        std::stop_token stop)
-      : target_(target), options_(options), observer_(observer), stop_(std::move(stop)) {}
+      : target_(target),
+        options_(options),
+        observer_(observer),
+        stop_(std::move(stop)),
+        index_(
+            target,
+            options.repair,
+            stop_,
+            [this](
+                Fault fault, std::string subject, std::string detail, const Result<void>& healed) {
+              report(fault, std::move(subject), std::move(detail), [&] { return healed; });
+            }) {}
 
   Result<FsckSummary> run();
 
  private:
-  using Sizes = std::map<std::string, ByteCount, std::less<>>;
+  using ShardFiles = IndexCheck::ShardFiles;
 
   void check_shards(const std::vector<std::string>& shards);
   void check_shard(const std::string& shard);
-  bool check_name(const std::string& name, Sizes& healthy);
+  bool check_name(const std::string& name, ShardFiles& files);
   Examined settle(const Key& key);
-  [[nodiscard]] Result<void> heal(const Key& key, const Examined& seen) const;
+  [[nodiscard]] Result<void> heal(const Key& key, const Examined& seen);
   void check_stranger(const std::string& shard, const std::string& path);
   void check_wrong_type(const Key& key, const std::string& path);
-  void check_index(const std::string& shard, const Sizes& healthy);
-  void check_indexed(Fault suspicion, const std::string& name);
   Result<void> check_around();
   void check_upload(const blob::PendingUpload& upload, bool server_runs);
   Result<void> check_uploads_and_empty_shards();
@@ -104,11 +115,13 @@ class Fsck {
   std::atomic<std::size_t> next_shard_{0};
   Guarded<FsckSummary> summary_; // held over the observer: it hears one thing at a time
   Guarded<std::vector<std::string>> empty_shards_;
+  IndexCheck index_;
 };
 
 Result<FsckSummary> Fsck::run() {
   TRY_ASSIGN(const auto shards, target_.backend.list_shards());
   summary_.lock()->seen.shards = shards.size();
+  index_.begin();
   {
     std::vector<std::jthread> helpers;
     for (std::size_t n = 1; n < options_.jobs; ++n) {
@@ -119,8 +132,11 @@ Result<FsckSummary> Fsck::run() {
   if (!stop_.stop_requested()) {
     TRY(check_around());
   }
+  index_.finish(shards);
   auto summary = summary_.lock();
   summary->interrupted = stop_.stop_requested();
+  summary->index_skipped = index_.skipped();
+  summary->index_failed = index_.failed();
   return *summary;
 }
 
@@ -146,22 +162,23 @@ void Fsck::check_shard(const std::string& shard) {
   if (listing->names.empty() && listing->strangers.empty()) {
     empty_shards_.lock()->push_back(shard);
   }
-  Sizes healthy;
+  ShardFiles files;
   for (const blob::ListedName& listed : listing->names) {
-    if (!check_name(listed.name, healthy)) {
+    if (!check_name(listed.name, files)) {
       return;
     }
   }
   for (const std::string& path : listing->strangers) {
     check_stranger(shard, path);
+    if (const auto key = key_of(path)) {
+      files.others.insert(key->id());
+    }
   }
-  if (target_.index != nullptr) {
-    check_index(shard, healthy);
-  }
+  index_.check_shard(shard, files);
 }
 
 /// False when the run is stopped.
-bool Fsck::check_name(const std::string& name, Sizes& healthy) {
+bool Fsck::check_name(const std::string& name, ShardFiles& files) {
   if (stop_.stop_requested()) {
     return false;
   }
@@ -176,9 +193,9 @@ bool Fsck::check_name(const std::string& name, Sizes& healthy) {
   }
   if (seen.state == Examined::State::healthy) {
     count_healthy(seen.size);
-    if (target_.index != nullptr) {
-      healthy.emplace(name, seen.size);
-    }
+    files.healthy.emplace(name, seen.size);
+  } else {
+    files.others.insert(name);
   }
   return seen.state != Examined::State::stopped;
 }
@@ -198,11 +215,13 @@ Examined Fsck::settle(const Key& key) {
   return seen;
 }
 
-Result<void> Fsck::heal(const Key& key, const Examined& seen) const {
+Result<void> Fsck::heal(const Key& key, const Examined& seen) {
   if (remedy_of(seen.fault) == Remedy::quarantine) {
-    return target_.backend.quarantine(key.id(), "fsck: bytes do not match; " + seen.detail + "\n");
+    TRY(target_.backend.quarantine(key.id(), "fsck: bytes do not match; " + seen.detail + "\n"));
+  } else {
+    TRY(target_.backend.remove(key.id()));
   }
-  TRY(target_.backend.remove(key.id()));
+  index_.removed(key.id());
   return {};
 }
 
@@ -234,47 +253,8 @@ void Fsck::check_wrong_type(const Key& key, const std::string& path) {
   }
   report(Fault::wrong_type, path, "is a directory", [&]() -> Result<void> {
     TRY(target_.backend.remove(key.id()));
+    index_.removed(key.id());
     return {};
-  });
-}
-
-void Fsck::check_index(const std::string& shard, const Sizes& healthy) {
-  const auto indexed = target_.index->list_shard(shard);
-  if (!indexed) {
-    report(Fault::unreadable, shard, "the index does not tell: " + indexed.error().message);
-    return;
-  }
-  Sizes missing = healthy;
-  for (const IndexedObject& object : *indexed) {
-    const auto found = missing.find(object.name);
-    if (found == missing.end()) {
-      check_indexed(Fault::only_in_index, object.name);
-    } else if (found->second == object.size) {
-      missing.erase(found);
-    }
-  }
-  for (const auto& [name, size] : missing) {
-    check_indexed(Fault::not_in_index, name);
-  }
-}
-
-/// What differs may have come or gone between the two listings, so the file is asked again.
-void Fsck::check_indexed(Fault suspicion, const std::string& name) {
-  const auto key = Key::parse_hex(name);
-  const auto held = lock(name);
-  if (!key || !held) {
-    report(suspicion, name, held ? "is no key" : held.error().message);
-    return;
-  }
-  const Examined seen =
-      examine(target_.backend, *key, VerifyContent::no, [](std::size_t) { return true; });
-  const bool is_there = seen.state == Examined::State::healthy;
-  if (is_there != (suspicion == Fault::not_in_index) ||
-      (seen.state == Examined::State::faulty && seen.fault == Fault::unreadable)) {
-    return;
-  }
-  report(suspicion, name, "", [&] {
-    return is_there ? target_.index->add(name, seen.size) : target_.index->remove(name);
   });
 }
 
@@ -400,8 +380,10 @@ Remedy remedy_of(Fault fault) {
       return Remedy::remove;
     case Fault::wrong_content:
       return Remedy::quarantine;
+    case Fault::broken_index:
     case Fault::not_in_index:
     case Fault::only_in_index:
+    case Fault::wrong_in_index:
       return Remedy::index;
     case Fault::unreadable:
     case Fault::misplaced:

@@ -6,14 +6,17 @@
 #include "support/store_fixture.hpp"
 
 #include "pkc/blob/disk.hpp"
+#include "pkc/index/memory_index.hpp"
 #include "pkc/locks/key_locks.hpp"
 #include "pkc/store/fsck.hpp"
+#include "pkc/store/room.hpp"
 #include "pkc/store/scrub.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,6 +29,7 @@ using pkc::test::Damage;
 using pkc::test::damages;
 using pkc::test::FaultFileSystem;
 using pkc::test::FsckNotes;
+using pkc::test::kFsckSpace;
 using pkc::test::make_key;
 using pkc::test::StoreFixture;
 
@@ -65,7 +69,26 @@ std::vector<Key> prepare(FaultFileSystem& disk) {
   return bad;
 }
 
-pkc::Result<pkc::store::FsckSummary> repair(FaultFileSystem& disk) {
+/// An index that knows the bad objects, and of the others: one in a wrong size and with a pin, one
+/// not at all, and two that never were.
+struct DriftedIndex {
+  explicit DriftedIndex(const std::vector<Key>& bad) {
+    REQUIRE(index->mark_complete(index->state()).value());
+    for (const Key& key : bad) {
+      index->note_stored(kFsckSpace, key.id(), content_of(key).size(), 8192);
+    }
+    index->note_stored(kFsckSpace, kGood[1].id(), 1, 1);
+    REQUIRE(index->set_pinned(kFsckSpace, kGood[1].id(), pkc::index::Pinned::yes).value());
+    for (const Key& ghost : {make_key('a', "99"), make_key('9')}) {
+      index->note_stored(kFsckSpace, ghost.id(), 1, 1);
+    }
+  }
+
+  std::unique_ptr<pkc::test::FakeClock> clock = std::make_unique<pkc::test::FakeClock>();
+  std::unique_ptr<pkc::index::Index> index = pkc::index::make_memory_index(*clock);
+};
+
+pkc::Result<pkc::store::FsckSummary> repair(FaultFileSystem& disk, DriftedIndex& drifted) {
   FsckNotes notes;
   KeyLocks key_locks;
   return pkc::test::run_fsck(
@@ -73,7 +96,21 @@ pkc::Result<pkc::store::FsckSummary> repair(FaultFileSystem& disk) {
       kRoot,
       {.repair = Repair::yes, .verify_content = VerifyContent::yes, .jobs = 1},
       notes,
-      key_locks);
+      key_locks,
+      {},
+      drifted.index.get());
+}
+
+void check_index(pkc::index::Index& index) {
+  const auto rows = index.with_prefix(kFsckSpace, "").value();
+  REQUIRE(rows.size() == kGood.size());
+  for (const Key& key : kGood) {
+    const auto row = index.find(kFsckSpace, key.id()).value();
+    REQUIRE(row);
+    CHECK(row->size == content_of(key).size());
+    CHECK(row->disk_size == pkc::store::disk_size_of(row->size));
+    CHECK(row->pinned == (key == kGood[1]));
+  }
 }
 
 void check_good_objects(FaultFileSystem& disk) {
@@ -97,9 +134,9 @@ void check_healed(FaultFileSystem& disk, const std::vector<Key>& bad) {
 
 std::uint64_t calls_of_repair() {
   FaultFileSystem disk;
-  prepare(disk);
+  DriftedIndex index(prepare(disk));
   disk.fail_call(std::nullopt);
-  REQUIRE(repair(disk));
+  REQUIRE(repair(disk, index));
   return disk.calls();
 }
 
@@ -121,26 +158,32 @@ TEST_SUITE("store::fsck crashes") {
         CAPTURE(static_cast<int>(end));
         FaultFileSystem disk;
         const std::vector<Key> bad = prepare(disk);
+        DriftedIndex index(bad);
         if (end == End::failure) {
           disk.fail_call(n);
         } else {
           disk.stop_at_call(n);
         }
 
-        [[maybe_unused]] const auto cut_short = repair(disk);
+        [[maybe_unused]] const auto cut_short = repair(disk, index);
 
+        if (end != End::failure && n % 2 == 0) { // what it noted was not written, or it was
+          index = DriftedIndex(bad);
+        }
         if (end == End::power_loss) {
           disk.lose_power(n);
         } else {
           disk.restart_process();
         }
-        const auto second = repair(disk);
+        const auto second = repair(disk, index);
         REQUIRE(second);
         CHECK(second->left() == 0);
-        const auto third = repair(disk);
+        CHECK(second->index_skipped.empty());
+        const auto third = repair(disk, index);
         REQUIRE(third);
         CHECK(third->seen.damages == 0);
         CHECK(third->seen.objects == kGood.size());
+        check_index(*index.index);
         check_good_objects(disk);
         if (n % 10 == 0) {
           check_healed(disk, bad);

@@ -130,15 +130,21 @@ Result<store::FsckSummary> run_fsck(FileSystem& file_system,
                                     const store::FsckOptions& options,
                                     FsckNotes& notes,
                                     locks::KeyLocks& key_locks,
-                                    const std::stop_token& stop) {
+                                    const std::stop_token& stop,
+                                    index::Index* index) {
   const FakeClock clock;
   TRY_ASSIGN(const auto backend, blob::open_disk_backend(file_system, {.root = root}));
   const auto upkeep = blob::make_disk_upkeep(file_system, root);
-  return store::check_store(
-      {.backend = *backend, .upkeep = *upkeep, .key_locks = key_locks, .clock = clock},
-      options,
-      notes,
-      stop);
+  return store::check_store({.backend = *backend,
+                             .upkeep = *upkeep,
+                             .key_locks = key_locks,
+                             .clock = clock,
+                             .index = index,
+                             .space = kFsckSpace,
+                             .index_name = "index.db"},
+                            options,
+                            notes,
+                            stop);
 }
 
 } // namespace pkc::test

@@ -5,6 +5,7 @@
 #include "support/fake_clock.hpp"
 #include "support/fault_file_system.hpp"
 
+#include "pkc/index/index.hpp"
 #include "pkc/locks/key_locks.hpp"
 #include "pkc/store/fsck.hpp"
 #include "pkc/store/key.hpp"
@@ -45,12 +46,16 @@ class FsckNotes final : public store::FsckObserver {
   std::function<void()> on_found = [] {};
 };
 
+/// The space that run_fsck() compares with an index.
+inline constexpr std::string_view kFsckSpace = "polykit";
+
 /// Checks the directory `root`; what was found is in `notes`. Errors as check_store().
 Result<store::FsckSummary> run_fsck(FileSystem& file_system,
                                     const std::string& root,
                                     const store::FsckOptions& options,
                                     FsckNotes& notes,
                                     locks::KeyLocks& key_locks,
-                                    const std::stop_token& stop = {});
+                                    const std::stop_token& stop = {},
+                                    index::Index* index = nullptr);
 
 } // namespace pkc::test

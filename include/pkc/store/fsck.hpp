@@ -6,6 +6,7 @@
 #include "pkc/base/result.hpp"
 #include "pkc/blob/backend.hpp"
 #include "pkc/blob/upkeep.hpp"
+#include "pkc/index/index.hpp"
 #include "pkc/locks/key_locks.hpp"
 
 #include <array>
@@ -33,8 +34,10 @@ enum class Fault : std::uint8_t {
   unreadable,       ///< cannot be looked at, so nothing is known of it
   misplaced,        ///< has the name of an object of another directory, where nobody finds it
   stale_upload,     ///< of a process that has ended
-  not_in_index,     ///< the index does not know the object, or another size of it
+  broken_index,     ///< the database of the index is damaged, or its totals are wrong
+  not_in_index,     ///< the index does not know the object
   only_in_index,    ///< the index knows an object that is gone
+  wrong_in_index,   ///< the index knows the object in another size
   empty_shard,
   stranger, ///< nobody of ours put it there
 };
@@ -83,6 +86,9 @@ struct FsckSummary {
   ByteCount quarantined_size = 0;
   std::uint64_t uploads = 0; ///< in progress, or perhaps so
   bool interrupted = false;  ///< there is more that was not looked at
+  /// Why the index was not compared with the files, or not to the end; empty: it was.
+  std::string index_skipped;
+  bool index_failed = false; ///< it should have been
 
   /// Damage that is still there.
   [[nodiscard]] std::uint64_t left() const;
@@ -97,23 +103,6 @@ class FsckObserver {
   virtual void progress(const FsckProgress& progress) = 0;
 };
 
-/// An object as an index knows it.
-struct IndexedObject {
-  std::string name;
-  ByteCount size = 0;
-};
-
-/// What an index says, to be compared with the files. Thread-safe. Called under the lock of the
-/// name, but for list_shard().
-class IndexCheck {
- public:
-  virtual ~IndexCheck() = default;
-  /// In ascending order of names.
-  virtual Result<std::vector<IndexedObject>> list_shard(std::string_view shard) = 0;
-  virtual Result<void> add(std::string_view name, ByteCount size) = 0;
-  virtual Result<void> remove(std::string_view name) = 0;
-};
-
 /// What is checked; all of it outlives the call.
 struct FsckTarget {
   blob::Backend& backend;
@@ -121,7 +110,11 @@ struct FsckTarget {
   /// With the file that the directory's server locks keys with.
   locks::KeyLocks& key_locks;
   const Clock& clock;
-  IndexCheck* index = nullptr; ///< null: there is none to compare
+  index::Index* index = nullptr; ///< null: there is none to compare
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
+  std::string_view space{};      ///< of the objects, in the index
+  std::string_view index_name{}; ///< for people
+  // NOLINTEND(readability-redundant-member-init)
 };
 
 enum class Repair : std::uint8_t {
@@ -155,9 +148,17 @@ inline constexpr std::chrono::hours kUploadAgeMin{24};
 /// The tidying that needs the lock of the directory (empty shards; uploads of any age) is done when
 /// no server holds it, and keeps one from starting for that moment.
 ///
-/// Memory is for one shard per job. Errors: io, when the directory cannot be listed; damage is no
-/// error. After a crash, or when stopped, everything is as a reader saw it before; the next run
-/// goes on.
+/// The index is compared with the files that are healthy then, and is told of those that are
+/// removed. Where they differ, the files are right: an object that the index does not know is added
+/// to it, a row without an object goes, and pins, access times and hits of all others stay. Beside
+/// a server, which writes its index seconds later than its files, what differs is looked at again
+/// when that server has written; and after a repair the server is told to compare once more, so
+/// that what it knows of the room that is taken is right as well. What an index knows that it does
+/// not know, after a crash, is no fault of it: the server compares that itself.
+///
+/// Memory is for one shard per job, and for 100,000 differences between index and files. Errors:
+/// io, when the directory cannot be listed; damage is no error. After a crash, or when stopped,
+/// everything is as a reader saw it before; the next run goes on.
 Result<FsckSummary> check_store(const FsckTarget& target,
                                 const FsckOptions& options,
                                 FsckObserver& observer,

@@ -340,68 +340,6 @@ TEST_SUITE("store::fsck") {
 
 namespace {
 
-/// An index in memory.
-class FakeIndex final : public pkc::store::IndexCheck {
- public:
-  Result<std::vector<pkc::store::IndexedObject>> list_shard(std::string_view shard) override {
-    std::vector<pkc::store::IndexedObject> found;
-    for (const auto& [name, size] : sizes) {
-      if (name.starts_with(shard)) {
-        found.push_back({.name = name, .size = size});
-      }
-    }
-    return found;
-  }
-  Result<void> add(std::string_view name, pkc::ByteCount size) override {
-    sizes[std::string(name)] = size;
-    return {};
-  }
-  Result<void> remove(std::string_view name) override {
-    sizes.erase(std::string(name));
-    return {};
-  }
-
-  std::map<std::string, pkc::ByteCount> sizes;
-};
-
-} // namespace
-
-TEST_SUITE("store::fsck of an index") {
-  TEST_CASE("drift: what is missing, gone or of another size is told, and repaired in the index") {
-    World world;
-    const auto backend = pkc::blob::open_disk_backend(world.disk, {.root = kRoot}).value();
-    const auto upkeep = pkc::blob::make_disk_upkeep(world.disk, kRoot);
-    const pkc::test::FakeClock clock;
-    FakeIndex index;
-    std::map<std::string, pkc::ByteCount> right;
-    for (const Key& key : {kBad, kGood[0], kGood[1], kGood[2]}) {
-      right[key.id()] = content_of(key).size();
-    }
-    index.sizes = right;
-    index.sizes.erase(kGood[0].id());
-    index.sizes[kGood[1].id()] = 1;
-    index.sizes[make_key('a', "77").id()] = 5;
-    const pkc::store::FsckTarget target{.backend = *backend,
-                                        .upkeep = *upkeep,
-                                        .key_locks = world.key_locks,
-                                        .clock = clock,
-                                        .index = &index};
-
-    const auto told = pkc::store::check_store(target, options(Repair::no), world.notes, {}).value();
-    CHECK(count(told.found, Fault::not_in_index) == 2);
-    CHECK(count(told.found, Fault::only_in_index) == 1);
-    CHECK(told.left() == 3);
-
-    const auto healed =
-        pkc::store::check_store(target, options(Repair::yes), world.notes, {}).value();
-    CHECK(healed.left() == 0);
-    CHECK(index.sizes == right);
-    world.check_good_objects();
-  }
-}
-
-namespace {
-
 /// A store on a disk in memory with `size` objects, of which a random half is damaged at random.
 struct RandomWorld {
   explicit RandomWorld(std::uint64_t seed, std::size_t size) : random(seed) {
