@@ -1,14 +1,12 @@
 #include "pkc/base/url.hpp"
 
 #include "pkc/base/http_text.hpp"
+#include "pkc/base/number.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include <algorithm>
-#include <charconv>
-#include <limits>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -69,10 +67,7 @@ std::optional<std::uint32_t> parse_part(std::string_view part) {
   } else if (part.size() > 1 && part.front() == '0') {
     base = 8;
   }
-  std::uint32_t number = 0;
-  const char* const end = part.data() + part.size();
-  const auto [rest, error] = std::from_chars(part.data(), end, number, base);
-  return error == std::errc{} && rest == end ? std::optional(number) : std::nullopt;
+  return parse_number<std::uint32_t>(part, base);
 }
 
 bool is_number(std::string_view label) {
@@ -105,14 +100,9 @@ Result<void> check_labels(std::string_view host) {
 }
 
 Result<std::uint16_t> parse_port(std::string_view text) {
-  unsigned port = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, port);
-  if (error != std::errc{} || rest != end || port == 0 ||
-      port > std::numeric_limits<std::uint16_t>::max()) {
-    return wrong("the port is no number from 1 to 65535");
-  }
-  return static_cast<std::uint16_t>(port);
+  const auto port = parse_number<std::uint16_t>(text);
+  return port.value_or(0) == 0 ? wrong("the port is no number from 1 to 65535")
+                               : Result<std::uint16_t>(*port);
 }
 
 /// Host and port of `authority` into `url`.
@@ -142,26 +132,34 @@ Result<void> parse_authority(std::string_view authority, Url& url) {
   return {};
 }
 
-/// The length of the UTF-8 sequence at the beginning of `text`, by RFC 3629; 0 when there is none.
+/// The length of the UTF-8 sequence at the beginning of `text`; 0 when there is none.
 std::size_t utf8_sequence(std::string_view text) {
-  const auto at = [text](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  struct Row {
+    unsigned char first_low;
+    unsigned char first_high;
+    unsigned char second_low;
+    unsigned char second_high;
+    std::size_t size;
   };
-  const unsigned first = at(0);
-  const auto follows = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
-    return at(i) >= low && at(i) <= high;
+  constexpr Row kRows[] = {// RFC 3629 section 4, without ASCII
+                           {0xC2, 0xDF, 0x80, 0xBF, 2},
+                           {0xE0, 0xE0, 0xA0, 0xBF, 3},
+                           {0xE1, 0xEC, 0x80, 0xBF, 3},
+                           {0xED, 0xED, 0x80, 0x9F, 3},
+                           {0xEE, 0xEF, 0x80, 0xBF, 3},
+                           {0xF0, 0xF0, 0x90, 0xBF, 4},
+                           {0xF1, 0xF3, 0x80, 0xBF, 4},
+                           {0xF4, 0xF4, 0x80, 0x8F, 4}};
+  const auto is_within = [text](std::size_t at, unsigned char low, unsigned char high) {
+    const auto byte = at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
+    return byte >= low && byte <= high;
   };
-  if (first >= 0xC2 && first <= 0xDF) {
-    return follows(1) ? 2 : 0;
-  }
-  if (first >= 0xE0 && first <= 0xEF) {
-    // No longer forms of short ones, no surrogates.
-    const bool second = follows(1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF);
-    return second && follows(2) ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    const bool second = follows(1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF);
-    return second && follows(2) && follows(3) ? 4 : 0;
+  for (const Row& row : kRows) {
+    if (is_within(0, row.first_low, row.first_high) &&
+        is_within(1, row.second_low, row.second_high) &&
+        (row.size < 3 || is_within(2, 0x80, 0xBF)) && (row.size < 4 || is_within(3, 0x80, 0xBF))) {
+      return row.size;
+    }
   }
   return 0;
 }
@@ -341,7 +339,7 @@ Result<std::string> normalise_host(std::string_view host) {
     return wrong("the URL has no host");
   }
   if (!kHostChars.has_all(name)) {
-    return wrong("the host has other characters than letters, digits, \"-\", \"_\" and \".\"");
+    return wrong("the host has other characters than letters, digits, -, _ and dots");
   }
   TRY(check_labels(name));
   if (is_number(std::string_view(name).substr(name.rfind('.') + 1))) {

@@ -1,5 +1,6 @@
 #include "pkc/net/address.hpp"
 
+#include "pkc/base/number.hpp"
 #include "pkc/base/url.hpp"
 
 #include <arpa/inet.h>
@@ -7,9 +8,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
-#include <system_error>
 
 namespace pkc::net {
 
@@ -92,10 +91,8 @@ Result<AddressBlock> parse_address_block(std::string_view text) {
   if (slash == std::string_view::npos) {
     return block;
   }
-  const std::string_view digits = text.substr(slash + 1);
-  const char* const end = digits.data() + digits.size();
-  const auto [rest, error] = std::from_chars(digits.data(), end, block.prefix_length);
-  if (error != std::errc{} || rest != end || block.prefix_length > bits) {
+  block.prefix_length = parse_number<unsigned>(text.substr(slash + 1)).value_or(bits + 1);
+  if (block.prefix_length > bits) {
     return wrong("the length of the prefix has to be a number from 0 to " + std::to_string(bits));
   }
   for (unsigned bit = block.prefix_length; bit < bits; ++bit) {

@@ -65,9 +65,28 @@ class Race {
   Race(std::span<const Address> addresses, std::uint16_t port)
       : addresses_(addresses), port_(port) {}
 
+  /// Waits for the next thing to happen, and does what is to be done then. No socket: nobody has
+  /// won yet. Errors: those of Connection::open().
+  Result<UniqueFd> step(const Patience& patience, SteadyTime until) {
+    const SteadyTime now = system_clock().steady_now();
+    if (has_next() && (running_.empty() || now >= next_start_)) {
+      TRY(start());
+      next_start_ = patience.in(kNextAddressAfter);
+      return UniqueFd();
+    }
+    if (running_.empty()) {
+      return gone(last_error_);
+    }
+    const SteadyTime limit = has_next() ? std::min(next_start_, until) : until;
+    TRY_ASSIGN(const bool ready, patience.wait(polled_, limit));
+    if (!ready && limit == until) {
+      return fail(Errc::timeout, "no connection in time");
+    }
+    return ready ? take_winner() : UniqueFd();
+  }
+
+ private:
   [[nodiscard]] bool has_next() const { return next_ < addresses_.size(); }
-  [[nodiscard]] bool is_idle() const { return running_.empty(); }
-  [[nodiscard]] int last_error() const { return last_error_; }
 
   /// Begins the next attempt. An error is one of this machine; that of the peer is kept.
   Result<void> start() {
@@ -93,8 +112,6 @@ class Race {
     return {};
   }
 
-  [[nodiscard]] std::span<const pollfd> sockets() const { return polled_; }
-
   /// The socket that is connected, if there is one. Those that failed are dropped.
   UniqueFd take_winner() {
     ::poll(polled_.data(), polled_.size(), 0);
@@ -115,10 +132,10 @@ class Race {
     return {};
   }
 
- private:
   std::span<const Address> addresses_;
   std::uint16_t port_;
   std::size_t next_ = 0;
+  SteadyTime next_start_;
   int last_error_ = EHOSTUNREACH;
   std::vector<pollfd> polled_;
   std::vector<UniqueFd> running_; ///< of the same indices
@@ -131,25 +148,10 @@ Result<std::unique_ptr<Connection>> Connection::open(std::span<const Address> ad
                                                      const Patience& patience,
                                                      SteadyTime until) {
   Race race(addresses, port);
-  SteadyTime next_start = SteadyTime::min();
   for (;;) {
-    const bool late = system_clock().steady_now() >= next_start;
-    if (race.has_next() && (race.is_idle() || late)) {
-      TRY(race.start());
-      next_start = patience.in(kNextAddressAfter);
-      continue;
-    }
-    if (race.is_idle()) {
-      return gone(race.last_error());
-    }
-    const SteadyTime limit = race.has_next() ? std::min(next_start, until) : until;
-    TRY_ASSIGN(const bool ready, patience.wait(race.sockets(), limit));
-    if (ready) {
-      if (UniqueFd winner = race.take_winner()) {
-        return std::unique_ptr<Connection>(new Connection(std::move(winner)));
-      }
-    } else if (limit == until) {
-      return fail(Errc::timeout, "no connection in time");
+    TRY_ASSIGN(UniqueFd winner, race.step(patience, until));
+    if (winner) {
+      return std::unique_ptr<Connection>(new Connection(std::move(winner)));
     }
   }
 }
@@ -249,17 +251,22 @@ Result<std::size_t> Connection::read(MutableByteSpan buffer,
   }
 }
 
+Result<void> Connection::write_some(ByteSpan& bytes, const Patience& patience, SteadyTime until) {
+  std::size_t done = 0;
+  TRY_ASSIGN(const short events, try_write(bytes, done));
+  if (events != 0) {
+    return patience.wait_for(socket_.get(), events, until, "the peer takes nothing");
+  }
+  if (done == 0) {
+    return fail(Errc::unavailable, "TLS: the peer ended");
+  }
+  bytes = bytes.subspan(done);
+  return {};
+}
+
 Result<void> Connection::write(ByteSpan bytes, const Patience& patience, milliseconds idle) {
   while (!bytes.empty()) {
-    const SteadyTime until = patience.in(idle);
-    std::size_t done = 0;
-    TRY_ASSIGN(const short events, try_write(bytes, done));
-    if (events != 0) {
-      TRY(patience.wait_for(socket_.get(), events, until, "the peer takes nothing"));
-    } else if (done == 0) {
-      return fail(Errc::unavailable, "TLS: the peer ended");
-    }
-    bytes = bytes.subspan(done);
+    TRY(write_some(bytes, patience, patience.in(idle)));
   }
   return {};
 }

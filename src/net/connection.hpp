@@ -57,6 +57,8 @@ class Connection {
   Result<short> judge_tls(int result, int error_number);
   Result<short> try_read(MutableByteSpan buffer, std::size_t& done);
   Result<short> try_write(ByteSpan bytes, std::size_t& done);
+  /// Writes what goes now and takes it off `bytes`, or waits until something goes.
+  Result<void> write_some(ByteSpan& bytes, const Patience& patience, SteadyTime until);
 
   UniqueFd socket_;
   SslHandle tls_; ///< null: in clear. Behind the socket, because it goes first

@@ -3,10 +3,9 @@
 #include "pkc/base/bytes.hpp"
 #include "pkc/base/codec.hpp"
 #include "pkc/base/http_text.hpp"
+#include "pkc/base/number.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <system_error>
 #include <utility>
 
 namespace pkc::net {
@@ -33,13 +32,6 @@ std::optional<std::string> decode_percent(std::string_view text) {
   return out;
 }
 
-std::optional<std::uint16_t> parse_port(std::string_view text) {
-  std::uint16_t port = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, port);
-  return error == std::errc{} && rest == end && port != 0 ? std::optional(port) : std::nullopt;
-}
-
 /// "host", "host:port", "[v6]:port", or a lone v6.
 struct HostPort {
   std::string host;
@@ -54,11 +46,10 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
                         (bracket == std::string_view::npos || colon > bracket);
   HostPort result;
   if (has_port) {
-    const auto port = parse_port(text.substr(colon + 1));
-    if (!port) {
+    result.port = parse_number<std::uint16_t>(text.substr(colon + 1)).value_or(0);
+    if (result.port == 0) {
       return std::nullopt;
     }
-    result.port = *port;
   }
   auto host = normalise_host(has_port ? text.substr(0, colon) : text);
   if (!host) {

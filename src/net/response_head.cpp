@@ -1,11 +1,10 @@
 #include "response_head.hpp"
 
 #include "pkc/base/http_text.hpp"
+#include "pkc/base/number.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -31,16 +30,16 @@ std::string_view take_line(std::string_view& text) {
 Result<ParsedHead> parse_status_line(std::string_view line) {
   constexpr std::size_t kStatusAt = 9;
   constexpr std::size_t kStatusEnd = 12;
+  constexpr int kStatusMin = 100;
   const bool is_http10 = line.starts_with("HTTP/1.0 ");
   const bool has_end =
       line.size() == kStatusEnd || (line.size() > kStatusEnd && line[kStatusEnd] == ' ');
-  if ((!is_http10 && !line.starts_with("HTTP/1.1 ")) || !has_end ||
-      !kDigits.has_all(line.substr(kStatusAt, 3)) || line[kStatusAt] == '0') {
+  const std::string_view digits = has_end ? line.substr(kStatusAt, 3) : "";
+  const int status = kDigits.has_all(digits) ? parse_number<int>(digits).value_or(0) : 0;
+  if ((!is_http10 && !line.starts_with("HTTP/1.1 ")) || status < kStatusMin) {
     return broken("the status line");
   }
-  ParsedHead head{.status = 0, .is_http10 = is_http10, .headers = {}};
-  std::from_chars(line.data() + kStatusAt, line.data() + kStatusEnd, head.status);
-  return head;
+  return ParsedHead{.status = status, .is_http10 = is_http10, .headers = {}};
 }
 
 bool is_control(char c) {
@@ -78,10 +77,8 @@ Result<std::optional<ByteCount>> content_length_of(const HttpHeaders& headers) {
   }
   // RFC 9110 section 8.6: the same number more than once is that number.
   for (const std::string_view text : elements_of(headers, "Content-Length")) {
-    ByteCount number = 0;
-    const char* const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, number);
-    if (error != std::errc{} || rest != end || (length && *length != number)) {
+    const auto number = parse_number<ByteCount>(text);
+    if (!number || (length && *length != *number)) {
       return broken("the Content-Length");
     }
     length = number;

@@ -1,10 +1,9 @@
 #include "pkc/net/retry.hpp"
 
 #include "pkc/base/http_text.hpp"
+#include "pkc/base/number.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <system_error>
 
 namespace pkc::net {
 
@@ -48,11 +47,9 @@ std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, Wa
   if (const auto date = parse_http_date(text)) {
     return std::max(*date - now, std::chrono::seconds{0});
   }
-  std::uint32_t seconds = 0; // more than a century is no time to wait for
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, seconds);
-  return error == std::errc{} && rest == end ? std::optional(std::chrono::seconds(seconds))
-                                             : std::nullopt;
+  // More than a century is no time to wait for.
+  const auto seconds = parse_number<std::uint32_t>(text);
+  return seconds ? std::optional(std::chrono::seconds(*seconds)) : std::nullopt;
 }
 
 } // namespace pkc::net
