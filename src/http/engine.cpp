@@ -209,7 +209,7 @@ void Engine::settle(Exchange& exchange, Connection& connection, Next next) {
       park(connection, exchange.wait_deadline(connection), Poller::Wake::at_once);
       break;
     case Next::await:
-      await(connection);
+      await(exchange, connection);
       break;
     case Next::linger:
       begin_linger(connection);
@@ -226,16 +226,14 @@ void Engine::settle(Exchange& exchange, Connection& connection, Next next) {
   }
 }
 
-void Engine::await(Connection& connection) {
+void Engine::await(Exchange& exchange, Connection& connection) {
   PendingAnswer& pending = *connection.pending;
   connection.phase = Phase::waiting;
   // From here on the connection may belong to another worker already, unless this fails.
   const auto waits =
       pending.seat.wait(connection.socket.descriptor(), pending.watch, pending.deadline);
   if (!waits) {
-    log_failure(waits.error().message);
-    connection.socket.reset_on_close();
-    remove(connection);
+    settle(exchange, connection, exchange.give_up(connection, waits.error().message));
   }
 }
 

@@ -91,7 +91,7 @@ class Engine final : public Server {
   template <typename Step>
   Next attempt(const Step& step) const;
   void settle(Exchange& exchange, Connection& connection, Next next);
-  void await(Connection& connection);
+  void await(Exchange& exchange, Connection& connection);
   void arm_waiting();
   [[nodiscard]] static Next wait_if_dry(const Connection& connection, Next next);
   Next advance(Exchange& exchange, Connection& connection, bool expired);

@@ -63,6 +63,8 @@ class Exchange {
 
   /// Goes on with the pending answer of `connection`, which the caller owns, and then as advance().
   Next resume(Connection& connection, const WaitingRoom::Turn& turn);
+  /// Ends that answer, as `why` tells the log; the connection is to be reset.
+  Next give_up(Connection& connection, std::string_view why);
 
   /// When a connection that waits now has waited too long.
   [[nodiscard]] SteadyTime wait_deadline(Connection& connection) const;
@@ -100,7 +102,6 @@ class Exchange {
   Next send_rest(Connection& connection);
   Next wait_or_finish(Connection& connection, const AnswerResult& result);
   Next wait_for_client(Connection& connection, WaitingRoom::Watch watch);
-  Next give_up(Connection& connection, std::string_view why);
 
   Site& site_;
   const std::function<void()> before_blocking_;

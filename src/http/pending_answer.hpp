@@ -59,9 +59,9 @@ struct PendingAnswer {
   const std::string client_address;
   const std::string request_id;
   RequestFacts facts;
-  Response response;   ///< Deferred, or what is being sent
-  std::string failure; ///< of the handler, for the log
-  bool keep = false;   ///< as the head of the answer says
+  Response response;              ///< Deferred, or what is being sent
+  std::string failure;            ///< of the handler, for the log
+  bool keep = false;              ///< as the head of the answer says
   std::optional<Sending> sending; ///< nothing: Deferred
 
   /// What it waits for.

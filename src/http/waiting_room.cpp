@@ -106,17 +106,17 @@ void WaitingRoom::wake(std::uint64_t number) {
   }
 }
 
-/// An event of an epoll that has fired is not armed any more, so the socket is known to it already,
-/// unless this is its first wait here.
+/// A socket stays registered after its first wait here, disarmed by the event that ended it or
+/// still armed for a number that means nobody any more.
 Result<void> WaitingRoom::watch(int socket, std::uint64_t number, Watch watch) const {
   epoll_event event{.events = events_of(watch) | EPOLLONESHOT, .data = {.u64 = number}};
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket, &event) == 0) {
-    return {};
+  int status = ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket, &event);
+  int error_number = errno;
+  if (status != 0 && error_number == ENOENT) {
+    status = ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket, &event);
+    error_number = errno;
   }
-  if (errno == ENOENT && ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket, &event) == 0) {
-    return {};
-  }
-  return fail_errno(errno, "epoll_ctl");
+  return status == 0 ? Result<void>{} : fail_errno(error_number, "epoll_ctl");
 }
 
 /// REQUIRES: the book is locked. The bell is rung under the lock, which does not block, so that it

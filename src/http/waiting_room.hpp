@@ -96,7 +96,7 @@ class WaitingRoom : public std::enable_shared_from_this<WaitingRoom> {
   };
   struct Book {
     std::unordered_map<std::uint64_t, Wait> waits; ///< by number
-    std::deque<std::uint64_t> ready;               ///< numbers, of which some may be gone
+    std::deque<std::uint64_t> ready;               ///< numbers, in the order of their turns
     std::uint64_t last_number = 0;
   };
 

@@ -118,7 +118,7 @@ class PieceSource {
 
 /// A part of a PieceSource, sent with sendfile. While there is nothing to send yet, and while the
 /// client takes nothing, the connection waits without a worker. That a client has left shows in
-/// the destruction of its `source`.
+/// the destruction of its `source`: at once when it is reset, else when it is sent the next bytes.
 struct PiecesBody {
   std::shared_ptr<PieceSource> source;
   ByteCount offset = 0; ///< of the first byte to send
@@ -130,9 +130,9 @@ struct PiecesBody {
 struct Response;
 
 /// An answer that is not known yet: the connection waits for it without a worker. The engine calls
-/// `subscribe` once, then, after the wake that it is given, `resume` once, by another thread: it
-/// may block as a handler may, and may return a Deferred again. Neither is called at once by two
-/// threads.
+/// `subscribe` once and, when that has returned and the wake has come, `resume` once, by whatever
+/// thread: it may block as a handler may, and may return a Deferred again. An exception of either
+/// is 500, as one of a handler is.
 ///
 /// The Request has ended by then with all its views: what `resume` needs of it, the handler copies.
 /// When the client leaves or is cut off first, the Deferred is destroyed without a resume(), so
@@ -150,7 +150,7 @@ struct Deferred {
 struct Response {
   int status = 200;
   Headers headers;
-  /// Of a Response with a Deferred nothing else counts.
+  /// Of a Response with a Deferred nothing else is sent; its status is what an AccessObserver sees.
   std::variant<std::string, FileBody, StreamBody, PiecesBody, Deferred> body;
   bool close_connection = false; ///< ask for "Connection: close"
   Outcome outcome = Outcome::by_status;

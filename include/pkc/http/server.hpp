@@ -120,7 +120,9 @@ struct PassedSocket {
 /// The HTTP server. Thread-safe. Destruction stops it, without grace.
 ///
 /// A connection that waits for a request costs no thread: only a complete head takes a worker,
-/// which then may block in the handler, in reading the body and in writing the answer.
+/// which then may block in the handler, in reading the body and in writing an answer from memory or
+/// from a StreamBody. Nor does one cost a thread whose answer is Deferred, whose PiecesBody has
+/// nothing to send yet, or whose client is slow to take a FileBody or PiecesBody.
 class Server {
  public:
   virtual ~Server() = default;
