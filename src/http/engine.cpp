@@ -259,8 +259,9 @@ Next Engine::wait_if_dry(const Connection& connection, Next next) {
 }
 
 SteadyTime Engine::wait_deadline(const Exchange& exchange, Connection& connection) const {
-  switch (connection.phase) {
+  switch (connection.phase.load(std::memory_order_relaxed)) {
     case Phase::handshaking:
+      PKC_ASSERT(connection.head_deadline.has_value());
       return *connection.head_deadline; // a step now and then does not move it
     case Phase::reading_head:
     case Phase::waiting:

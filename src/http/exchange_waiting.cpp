@@ -1,7 +1,6 @@
 // Answers that wait: the part of Exchange between the first worker of a request and the last.
 #include "exchange.hpp"
 
-#include "pkc/base/assert.hpp"
 #include "pkc/ops/log.hpp"
 
 #include <memory>
@@ -33,7 +32,7 @@ Next Exchange::go_on(Connection& connection, const WaitingRoom::Turn& turn) {
   request_id_ = pending.request_id; // which outlives `pending`
   const ops::RequestScope scope(request_id_);
   if (pending.waits_for == PendingAnswer::For::client) {
-    pending.sending->pace.waited(site_.clock.steady_now() - pending.waiting_since);
+    pending.begun().pace.waited(site_.clock.steady_now() - pending.waiting_since);
     // The kernel tells of room only when a third of its buffer is free. A client that takes less
     // than that until the deadline is slow but has not stalled.
     if (turn.expired && connection.socket.untaken() >= pending.untaken) {
@@ -101,7 +100,7 @@ Next Exchange::send_rest(Connection& connection) {
   PendingAnswer& pending = *connection.pending;
   pending.seat = {};
   return wait_or_finish(
-      connection, writer_.go_on(connection.socket, pending.response, *std::move(pending.sending)));
+      connection, writer_.go_on(connection.socket, pending.response, std::move(pending.begun())));
 }
 
 /// What becomes of a pending answer that the writer got so far with.
@@ -128,7 +127,7 @@ Next Exchange::wait_or_finish(Connection& connection, const AnswerResult& result
   pending.watch = WaitingRoom::Watch::reset;
   pending.deadline = SteadyTime::max();
   std::get<PiecesBody>(pending.response.body)
-      .source->when_ready(pending.sending->next_offset, pending.seat.wake());
+      .source->when_ready(pending.begun().next_offset, pending.seat.wake());
   return Next::await;
 }
 
@@ -136,7 +135,7 @@ Next Exchange::wait_or_finish(Connection& connection, const AnswerResult& result
 Next Exchange::wait_for_client(Connection& connection, WaitingRoom::Watch watch) {
   PendingAnswer& pending = *connection.pending;
   pending.untaken = connection.socket.untaken();
-  if (pending.sending->pace.too_slow(pending.untaken)) {
+  if (pending.begun().pace.too_slow(pending.untaken)) {
     return give_up(connection, "the client is too slow");
   }
   pending.waits_for = PendingAnswer::For::client;
@@ -148,13 +147,11 @@ Next Exchange::wait_for_client(Connection& connection, WaitingRoom::Watch watch)
 
 Next Exchange::give_up(Connection& connection, std::string_view why) {
   const auto pending = std::move(connection.pending);
-  const bool begun = pending->sending.has_value();
-  const AnswerResult result{.body_bytes = begun ? pending->sending->body_sent : 0,
-                            .complete = false,
-                            .failure = std::string(why)};
+  const AnswerResult result{
+      .body_bytes = pending->body_sent(), .complete = false, .failure = std::string(why)};
   return finish(connection,
                 pending->facts,
-                {.status = begun ? pending->response.status : 0,
+                {.status = pending->sending ? pending->response.status : 0,
                  .outcome = pending->response.outcome,
                  .result = result,
                  .failure = {}});

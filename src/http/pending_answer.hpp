@@ -4,6 +4,7 @@
 #include "sending.hpp"
 #include "waiting_room.hpp"
 
+#include "pkc/base/assert.hpp"
 #include "pkc/base/bytes.hpp"
 #include "pkc/base/clock.hpp"
 #include "pkc/http/message.hpp"
@@ -53,6 +54,13 @@ struct PendingAnswer {
   PendingAnswer(PendingAnswer&&) = delete;
   PendingAnswer& operator=(PendingAnswer&&) = delete;
   ~PendingAnswer() = default;
+
+  /// REQUIRES: its head is on its way.
+  [[nodiscard]] Sending& begun() {
+    PKC_ASSERT(sending.has_value());
+    return *sending;
+  }
+  [[nodiscard]] ByteCount body_sent() const { return sending ? sending->body_sent : 0; }
 
   const std::string method_name;
   const std::string target;

@@ -204,6 +204,16 @@ Result<std::size_t> ResponseWriter::append_piece(ByteSource& source, ByteCount l
 
 // ---- files and pieces, which are sent without waiting for the client ----------------------------
 
+/// Sees that there is a piece to send, if there can be one now. REQUIRES: as send_pieces().
+Result<ResponseWriter::Supply> ResponseWriter::supply_piece(PieceSource* source) {
+  if (sending_.piece.length > 0 || sending_.ended) {
+    return Supply::piece;
+  }
+  TRY_ASSIGN(const Supply supply, take_piece(source));
+  TRY(frame_piece());
+  return supply;
+}
+
 /// REQUIRES: nothing of the body is in Sending::out.
 Result<ResponseWriter::Supply> ResponseWriter::take_piece(PieceSource* source) {
   const ByteCount most = sending_.left.value_or(kPieceMax);
@@ -214,7 +224,10 @@ Result<ResponseWriter::Supply> ResponseWriter::take_piece(PieceSource* source) {
   if (piece.length == 0 && sending_.left) {
     return fail(Errc::corrupt, "the source is shorter than its announced length");
   }
-  PKC_ASSERT(piece.length <= most && (piece.length == 0 || piece.file != nullptr));
+  PKC_ASSERT(piece.length <= most);
+  if (piece.length > 0) {
+    PKC_ASSERT(piece.file != nullptr);
+  }
   sending_.next_offset += piece.length;
   if (sending_.left) {
     *sending_.left -= piece.length;
@@ -311,7 +324,7 @@ Result<ResponseWriter::Wait> ResponseWriter::send_piece() {
 /// Sends some of a piece where sendfile() cannot. What was read and not sent is read again later:
 /// an answer that waits keeps no buffer.
 Result<ResponseWriter::Wait> ResponseWriter::copy_piece() {
-  FilePiece& piece = sending_.piece;
+  const FilePiece& piece = sending_.piece;
   buffer_.resize(kStreamBufferSize);
   const auto want = static_cast<std::size_t>(std::min<ByteCount>(piece.length, buffer_.size()));
   TRY_ASSIGN(const std::size_t count,
@@ -340,24 +353,19 @@ void ResponseWriter::advance(std::size_t count) {
 /// Sends until everything is sent or something has to be waited for. REQUIRES: nothing of the body
 /// is in Sending::out, unless it has ended.
 Result<ResponseWriter::Wait> ResponseWriter::send_pieces(PieceSource* source) {
-  for (;;) {
-    Supply supply = Supply::piece;
-    if (sending_.piece.length == 0 && !sending_.ended) {
-      TRY_ASSIGN(supply, take_piece(source));
-      TRY(frame_piece());
+  Wait wait = Wait::nothing;
+  bool over = false;
+  while (wait == Wait::nothing && !over) {
+    TRY_ASSIGN(const Supply supply, supply_piece(source));
+    TRY_ASSIGN(wait, send_out(sending_.piece.length > 0 ? More::yes : More::no));
+    if (wait == Wait::nothing && supply == Supply::nothing_yet) {
+      wait = Wait::source;
+    } else if (wait == Wait::nothing) {
+      TRY_ASSIGN(wait, send_piece());
     }
-    TRY_ASSIGN(Wait wait, send_out(sending_.piece.length > 0 ? More::yes : More::no));
-    if (wait != Wait::nothing) {
-      return wait;
-    }
-    if (supply == Supply::nothing_yet) {
-      return Wait::source;
-    }
-    TRY_ASSIGN(wait, send_piece());
-    if (wait != Wait::nothing || sending_.ended) {
-      return wait;
-    }
+    over = sending_.ended;
   }
+  return wait;
 }
 
 Result<ResponseWriter::Wait> ResponseWriter::send_file(FileBody& body) {

@@ -178,9 +178,10 @@ TEST_SUITE("http::Server deferred answers") {
     const Loopback server(std::move(router), {}, records.log());
 
     CHECK(server.client().request(get("/subscribe")).status == 500);
+    REQUIRE(eventually([&] { return records.all().size() == 1; }));
     CHECK(server.client().request(get("/resume")).status == 500);
-
     REQUIRE(eventually([&] { return records.all().size() == 2; }));
+
     CHECK(records.all()[0].failure == "exception in a handler: no room");
     CHECK(records.all()[1].failure == "exception in a handler: no luck");
     CHECK(promise.waiting() == 0);
@@ -311,7 +312,7 @@ TEST_SUITE("http::Server deferred answers and their clients") {
     REQUIRE(client.send(get("/wait?heard")));
     client.finish_sending();
     CHECK(client.read(false).status == 102);
-    CHECK(server->load().connections_waiting == 1);
+    CHECK(eventually([&] { return server->load().connections_waiting == 1; }));
 
     promise.wake(0);
 
