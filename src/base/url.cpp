@@ -100,9 +100,8 @@ Result<void> check_labels(std::string_view host) {
 }
 
 Result<std::uint16_t> parse_port(std::string_view text) {
-  const auto port = parse_number<std::uint16_t>(text);
-  return port.value_or(0) == 0 ? wrong("the port is no number from 1 to 65535")
-                               : Result<std::uint16_t>(*port);
+  const std::uint16_t port = parse_number<std::uint16_t>(text).value_or(0);
+  return port == 0 ? wrong("the port is no number from 1 to 65535") : Result<std::uint16_t>(port);
 }
 
 /// Host and port of `authority` into `url`.

@@ -78,28 +78,19 @@ constexpr Row kRowsV6[] = {
 
 /// Prefixes with an IPv4 address behind them, which is where a packet may end up.
 struct Carrier {
-  std::array<std::uint8_t, 16> prefix;
+  std::size_t at; ///< first byte of the IPv4 address
   unsigned prefix_length;
-  std::size_t at;           ///< first byte of the IPv4 address
-  bool is_in_use;           ///< packets do get to that address; all other forms lead nowhere
-  std::uint8_t flipped = 0; ///< Teredo hides it from translators that look for addresses
+  bool is_in_use;       ///< packets do get to that address; all other forms lead nowhere
+  std::uint8_t flipped; ///< Teredo hides the address from translators that look for some
+  std::array<std::uint8_t, 16> prefix;
 };
 
 constexpr Carrier kCarriers[] = {
-    {.prefix = {0, 0x64, 0xff, 0x9b}, .prefix_length = 96, .at = 12, .is_in_use = true}, // NAT64
-    {.prefix = {0x20, 0x02}, .prefix_length = 16, .at = 2, .is_in_use = true},           // 6to4
-    {.prefix = {0x20, 0x01, 0, 0},                                                       // Teredo
-     .prefix_length = 32,
-     .at = 12,
-     .is_in_use = false,
-     .flipped = 0xFF},
-    // RFC 2765
-    {.prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff},
-     .prefix_length = 96,
-     .at = 12,
-     .is_in_use = false},
-    // IPv4-compatible, given up by RFC 4291
-    {.prefix = {}, .prefix_length = 96, .at = 12, .is_in_use = false},
+    {12, 96, true, 0, {0, 0x64, 0xff, 0x9b}},                 // NAT64
+    {2, 16, true, 0, {0x20, 0x02}},                           // 6to4
+    {12, 32, false, 0xFF, {0x20, 0x01, 0, 0}},                // Teredo: of the client
+    {12, 96, false, 0, {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}}, // RFC 2765
+    {12, 96, false, 0, {}},                                   // IPv4-compatible, see RFC 4291
 };
 
 AddressClass look_up(std::span<const Row> rows, const Address& address) {
@@ -139,7 +130,7 @@ Result<std::string> parse_entry(const std::string& entry) {
   const auto normalised = comparable(host);
   if (!normalised || (is_suffix && parse_address(*normalised))) {
     return fail(Errc::invalid_argument,
-                "\"" + entry + "\" is neither a host nor \"*.\" with a domain behind it");
+                '"' + entry + R"(" is neither a host nor "*." with a domain behind it)");
   }
   return is_suffix ? "." + *normalised : *normalised;
 }
