@@ -187,6 +187,7 @@ class ZstdDecodingSource final : public ByteSource {
   std::size_t input_end_ = 0;
   bool in_frame_ = false;
   bool ended_ = false;
+  bool source_failed_ = false;
 };
 
 void ZstdDecodingSource::let_go() {
@@ -203,7 +204,7 @@ Result<std::size_t> ZstdDecodingSource::read(MutableByteSpan buffer) {
     TRY_ASSIGN(context_, pool_.acquire(kWindowLogMax));
   }
   auto count = read_content(buffer);
-  if (!count && count.error().code == Errc::corrupt && extent_.to_end) {
+  if (!count && count.error().code == Errc::corrupt && extent_.to_end && !source_failed_) {
     // Whoever gives the stored bytes may know better what is wrong with them, at their end.
     while (true) {
       TRY_ASSIGN(const std::size_t rest,
@@ -289,13 +290,16 @@ Result<bool> ZstdDecodingSource::fill(std::size_t wanted) {
   input_begin_ = 0;
   input_end_ = rest.size();
   while (input_end_ < wanted) {
-    TRY_ASSIGN(const std::size_t count,
-               stored_->read({context_.output.get() + input_end_,
-                              ZstdContextPool::kBufferSize - input_end_}));
-    if (count == 0) {
+    const auto count = stored_->read(
+        {context_.output.get() + input_end_, ZstdContextPool::kBufferSize - input_end_});
+    source_failed_ = !count;
+    if (!count) {
+      return std::unexpected(count.error());
+    }
+    if (*count == 0) {
       return false;
     }
-    input_end_ += count;
+    input_end_ += *count;
   }
   return true;
 }

@@ -93,9 +93,8 @@ class ContentObject {
   Result<std::optional<Piece>> raw_piece(ByteCount offset);
 
   /// A part of the content, decoding no more than the frames that it touches. Holds about 1.5 MiB
-  /// until it has given its last byte. It outlives the object. REQUIRES: verified(), offset +
-  /// length
-  /// <= size(). Errors, also of its read(): corrupt, io, unavailable.
+  /// until it has given its last byte. It may outlive the object. REQUIRES: verified(), and the
+  /// part is within size(). Errors, also of its read(): corrupt, io, unavailable.
   Result<std::unique_ptr<ByteSource>> content(ByteCount offset, ByteCount length);
 
  private:

@@ -131,12 +131,15 @@ TEST_SUITE("base::SeekableZstdFile") {
      public:
       explicit Failing(std::string_view text) : source_(text, 1'000) {}
       Result<std::size_t> read(pkc::MutableByteSpan buffer) override {
+        CHECK_FALSE(failed_); // nobody may read on after an error
         TRY_ASSIGN(const std::size_t count, source_.read(buffer));
+        failed_ = count == 0;
         return count > 0 ? Result<std::size_t>(count) : pkc::fail(Errc::corrupt, "wrong digest");
       }
 
      private:
       StringSource source_;
+      bool failed_ = false;
     };
     for (const std::string& content :
          {prose().substr(0, 300'000), noise().substr(0, 300'000), std::string()}) {

@@ -67,6 +67,13 @@ const std::string& both() {
   return text;
 }
 
+/// Text, noise, and text again: what is spooled is not all in one piece.
+const std::string& alternating() {
+  static const std::string text =
+      prose().substr(0, kMiB) + noise().substr(0, kMiB) + prose().substr(kMiB, 150'000);
+  return text;
+}
+
 Sha256 digest_of(std::string_view content) {
   return sha256(as_bytes(content));
 }
@@ -228,7 +235,7 @@ TEST_SUITE("store::ContentAddressedStore") {
   }
 
   TEST_CASE("growing: everything that was written can be read, but for the last 128 KiB") {
-    for (const std::string& content : {noise(), prose(), both()}) {
+    for (const std::string& content : {noise(), prose(), both(), alternating()}) {
       World world;
       const auto writer = world.fixture.cas().put().value();
       const auto growing = writer->growing();
@@ -309,7 +316,7 @@ TEST_SUITE("store::ContentAddressedStore") {
 
   TEST_CASE("growing: many read while one writes, on a real disk") {
     const pkc::test::TempDir directory;
-    for (const std::string& content : {noise(), prose(), both()}) {
+    for (const std::string& content : {noise(), prose(), both(), alternating()}) {
       SpacesFixture fixture(pkc::posix_file_system(), directory / "cache");
       REQUIRE(fixture.start());
       auto writer = fixture.cas().put().value();
