@@ -239,6 +239,14 @@ std::string url_of(const config::Settings& settings) {
       .text();
 }
 
+/// An index in memory would know nothing, and forget what is done. Errors: unavailable.
+Result<void> require_index(const Storage& storage) {
+  if (!storage.index_trouble().empty()) {
+    return fail(Errc::unavailable, "the index cannot be used: " + storage.index_trouble());
+  }
+  return {};
+}
+
 Result<std::unique_ptr<Storage>> open_alone(const config::Settings& settings, StorageParts parts) {
   TRY(check_directory(settings.storage_dir));
   auto storage = Storage::open(settings, parts, UniqueFd());
@@ -265,6 +273,7 @@ Result<std::unique_ptr<Administration>> administer_directory(const config::Setti
   auto opened =
       use == Use::reading ? Storage::open_beside(settings, parts) : open_alone(settings, parts);
   TRY_ASSIGN(auto storage, std::move(opened));
+  TRY(require_index(*storage));
   TRY(storage->begin_books());
   if (const index::State state = storage->index().state();
       use == Use::changing && !state.complete) { // as the server does
@@ -278,6 +287,7 @@ Result<RebuildProgress> rebuild_index(const config::Settings& settings,
                                       const std::function<void(const RebuildProgress&)>& report) {
   Surroundings surroundings;
   TRY_ASSIGN(const auto storage, open_alone(settings, surroundings.parts()));
+  TRY(require_index(*storage));
   TRY(storage->begin_books());
   const auto told = [](const store::CompareProgress& now) {
     return RebuildProgress{.shards = now.shards,

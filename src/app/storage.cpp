@@ -92,7 +92,8 @@ store::RoomLimits room_limits(const config::Settings& settings) {
 }
 
 std::unique_ptr<index::Index> open_index(const config::Settings& settings,
-                                         const StorageParts& parts) {
+                                         const StorageParts& parts,
+                                         std::string& trouble) {
   auto index = index::make_sql_index(parts.clock,
                                      parts.log,
                                      parts.metrics,
@@ -106,8 +107,9 @@ std::unique_ptr<index::Index> open_index(const config::Settings& settings,
   if (index) {
     return *std::move(index);
   }
+  trouble = index.error().message;
   parts.log.error("the index is kept in memory only: access times and pins end with the process",
-                  {{"reason", index.error().message}});
+                  {{"reason", trouble}});
   return index::make_memory_index(parts.clock);
 }
 
@@ -129,7 +131,7 @@ Storage::Storage(const config::Settings& settings,
       backend_(std::move(backend)),
       key_lock_file_(std::move(key_lock_file)),
       key_locks_(&key_lock_file_),
-      index_(open_index(settings, parts)),
+      index_(open_index(settings, parts, index_trouble_)),
       room_(room_limits(settings)),
       polykit_catalog_({.backend = *backend_,
                         .key_locks = key_locks_,

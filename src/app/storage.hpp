@@ -22,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <string_view>
 
 namespace pkc::app {
@@ -57,6 +58,8 @@ class Storage {
 
   [[nodiscard]] blob::Backend& backend() { return *backend_; }
   [[nodiscard]] index::Index& index() { return *index_; }
+  /// Why the index is one in memory, which ends with the process; empty: it is none.
+  [[nodiscard]] const std::string& index_trouble() const { return index_trouble_; }
   [[nodiscard]] store::Room& room() { return room_; }
   [[nodiscard]] store::ContentStore& polykit() { return *polykit_; }
   [[nodiscard]] store::Inventory& inventory() { return inventory_; }
@@ -86,6 +89,7 @@ class Storage {
   std::unique_ptr<blob::Backend> backend_;
   locks::LockFile key_lock_file_;
   locks::KeyLocks key_locks_;
+  std::string index_trouble_;
   std::unique_ptr<index::Index> index_;
   store::Room room_;
   store::Catalog polykit_catalog_;

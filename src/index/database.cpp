@@ -32,7 +32,7 @@ Result<void> check_tables(sql::Session& session, const Statements& statements) {
   for (const auto& [name, query] : statements.all()) {
     if (auto prepared = session.prepare(*query); !prepared) {
       Error error = std::move(prepared).error();
-      error.code = error.code == Errc::io ? Errc::corrupt : error.code;
+      error.code = error.code == Errc::invalid_argument ? Errc::corrupt : error.code;
       return std::unexpected(std::move(error).prefixed(name));
     }
   }
@@ -111,6 +111,10 @@ Result<std::unique_ptr<Database>> open_database(const DatabaseOptions& options,
                                                 const Clock& clock,
                                                 ops::Log& log) {
   auto database = try_open(options, statements, clock);
+  if (!database && database.error().code == Errc::corrupt) {
+    // So SQLite says as well when the disk could not read for once.
+    database = try_open(options, statements, clock);
+  }
   if (database || options.broken == Broken::kept) {
     return database;
   }

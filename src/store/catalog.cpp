@@ -171,7 +171,7 @@ Result<void> Catalog::remove_stale(const Object& row, CompareProgress& progress)
 /// Somebody may have put another pair of the same name there by hand.
 Result<void> Catalog::compare_size(const Object& row) {
   TRY_ASSIGN(const auto seen, parts_.backend.stat(row.key));
-  if (!seen || seen->size == row.size) {
+  if (!seen || (seen->size == row.size && row.disk_size == disk_size_of(row.size))) {
     return {};
   }
   TRY_ASSIGN(const auto held, parts_.key_locks.acquire(row.key, KeyLocks::Mode::exclusive));

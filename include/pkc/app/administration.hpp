@@ -48,8 +48,8 @@ enum class Use : std::uint8_t {
 };
 /// Of the directory of the settings, by the user that owns it. Warnings go to standard error. The
 /// object ends before the process does, or the index has to be compared with the files once more.
-/// Errors, all for people: unavailable when a server uses the directory and it is to be changed;
-/// io when there is no such directory, or it is somebody else's.
+/// Errors, all for people: unavailable when a server uses the directory and it is to be changed, or
+/// when its index cannot be used; io when there is no such directory, or it is somebody else's.
 Result<std::unique_ptr<Administration>> administer_directory(const config::Settings& settings,
                                                              Use use);
 

@@ -124,8 +124,9 @@ class Row {
 /// and are told apart by their address.
 ///
 /// Errors of all calls: unavailable (locked by others for longer than lock_timeout; connection
-/// lost), no_space, corrupt (the database is damaged, or is none), conflict (a constraint), io
-/// (anything else). Whatever failed has changed nothing, but a transaction may be gone: roll back.
+/// lost), no_space, corrupt (the database is damaged, or is none), conflict (a constraint),
+/// invalid_argument (SQLite: the statement does not fit the schema), io (anything else). Whatever
+/// failed has changed nothing, but a transaction may be gone: roll back.
 class Session {
  public:
   virtual ~Session() = default;

@@ -54,7 +54,9 @@ class Factory final : public soci::backend_factory {
 
 Errc classify(const std::exception& error) {
   const auto* ours = dynamic_cast<const soci::sqlite3_soci_error*>(&error);
-  switch (ours == nullptr ? SQLITE_ERROR : ours->result() & 0xff) {
+  switch (ours == nullptr ? SQLITE_INTERNAL : ours->result() & 0xff) {
+    case SQLITE_ERROR: // the statement and the schema do not fit together
+      return Errc::invalid_argument;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL: // a race for the write-ahead log that was lost too often
