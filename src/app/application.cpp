@@ -284,7 +284,8 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
                        .clock = system_clock(),
                        .program = start.program,
                        .jobs = jobs,
-                       .auth = auth.get()},
+                       .auth = auth.get(),
+                       .predecessor_gone = [&] { storage->compare_soon(); }},
                       {.grace = settings.shutdown_grace},
                       std::move(start.inheritance));
   return lifecycle.run();

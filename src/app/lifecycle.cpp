@@ -201,6 +201,9 @@ void Lifecycle::forget_predecessor() {
     service_.log.warn("the uploads of the predecessor could not be removed",
                       {{"reason", swept.error().message}});
   }
+  if (service_.predecessor_gone) {
+    service_.predecessor_gone();
+  }
 }
 
 Result<void> Lifecycle::finish(End end) {

@@ -19,6 +19,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -41,6 +42,9 @@ struct Service {
   /// Run from when we accept until somebody else does, or we stop.
   std::span<Job* const> jobs = {};
   Auth* auth = nullptr; ///< null: nothing to reload
+  /// Called when the last predecessor has ended: what it did to the end is on the disk. May be
+  /// empty.
+  std::function<void()> predecessor_gone = {};
 };
 
 struct LifecycleOptions {

@@ -219,8 +219,9 @@ void Storage::keep_in_step(const std::stop_token& stop) {
   bool settled = true;
   while (!stop.stop_requested()) {
     const index::State seen = index_->state();
-    const bool due = parts_.clock.steady_now() >= next;
+    const bool due = parts_.clock.steady_now() >= next || compare_asked_;
     if (seen.available && (!seen.complete || due)) {
+      compare_asked_ = false; // whoever asks from here on wants another one
       const WallTimeMs begun = parts_.clock.wall_now_ms();
       const bool done =
           bring_in_step(seen, seen.complete ? compared - kCompareMargin : seen.since, stop);

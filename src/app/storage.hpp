@@ -19,6 +19,7 @@
 #include "pkc/store/inventory.hpp"
 #include "pkc/store/room.hpp"
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -74,6 +75,9 @@ class Storage {
 
   /// Eviction, and bringing the index in step with the files. Once, before serving.
   void start_jobs();
+  /// Lets the job compare what has changed since it last did, before its time: another process that
+  /// stored and removed objects has ended, and they are not in our account of the room.
+  void compare_soon() { compare_asked_ = true; }
 
  private:
   Storage(const config::Settings& settings,
@@ -96,6 +100,7 @@ class Storage {
   std::unique_ptr<store::ContentStore> polykit_;
   store::Evictor evictor_;
   store::Inventory inventory_;
+  std::atomic<bool> compare_asked_{false};
   Jobs jobs_; // uses everything above
 };
 

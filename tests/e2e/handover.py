@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import json
 import os
 import re
 import signal
@@ -101,6 +102,25 @@ class Handover(HandoverTest):
         lineage.await_end(server.pid)
         self.assert_hit(server, key, other)
         self.assertEqual(server.temp_files(), [])
+
+    def test_what_the_predecessor_stores_at_last_counts_for_the_limits(self) -> None:
+        server, lineage = self.start_lineage("--shutdown-grace", LONG)
+        key = artifact.key_for("late")
+        with HalfUpload(server, key, big_artifact(key, 2 * MIB)) as upload:
+            self.await_upload_began(server)
+            lineage.hand_over()
+            self.check_serves(server)
+            upload.send_rest()
+            self.assertEqual(upload.response().status, 201)
+        lineage.await_end(server.pid)
+
+        def stats() -> dict:
+            return json.loads(server.request("GET", "/api/stats").body)
+
+        await_event(lambda: stats()["spaces"][0]["objects"] == 2, "the index has both")
+        expected = stats()["spaces"][0]["disk_size"]
+        self.assertGreater(expected, 2 * MIB)
+        await_event(lambda: stats()["taken"] == expected, "the account of the room has both")
 
     def test_only_one_of_two_processes_stores_a_key(self) -> None:
         server, lineage = self.start_lineage("--shutdown-grace", LONG)
