@@ -271,7 +271,7 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
                                  .metrics = metrics});
   std::vector<Job*> jobs;
   if (scrub) {
-    jobs.push_back(scrub.get());
+    jobs.push_back(&scrub->job());
   }
   Lifecycle lifecycle({.server = *server,
                        .backend = storage->backend(),

@@ -1,23 +1,15 @@
 #include "scrub_job.hpp"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <utility>
 
 namespace pkc::app {
 
 ScrubJob::ScrubJob(const store::ScrubTarget& target, store::ScrubOptions options, ScrubRate rate)
-    : clock_(target.clock), rate_(rate), scrub_(target, std::move(options)) {}
-
-void ScrubJob::start() {
-  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
-  ::pthread_setname_np(thread_.native_handle(), "scrub");
-}
-
-void ScrubJob::stop() {
-  thread_ = std::jthread();
-}
+    : clock_(target.clock),
+      rate_(rate),
+      scrub_(target, std::move(options)),
+      job_("scrub", [this](const std::stop_token& stop) { run(stop); }) {}
 
 void ScrubJob::run(const std::stop_token& stop) {
   using Seconds = std::chrono::duration<double>;

@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <mutex>
 #include <stop_token>
-#include <thread>
 
 namespace pkc::app {
 
@@ -24,13 +23,13 @@ struct ScrubRate {
   std::chrono::milliseconds start_delay{};
 };
 
-class ScrubJob final : public Job {
+class ScrubJob {
  public:
-  /// `clock` outlives it.
+  /// What `target` refers to outlives it.
   ScrubJob(const store::ScrubTarget& target, store::ScrubOptions options, ScrubRate rate);
 
-  void start() override;
-  void stop() override;
+  /// Lives as long as this.
+  [[nodiscard]] Job& job() { return job_; }
 
  private:
   void run(const std::stop_token& stop);
@@ -42,7 +41,7 @@ class ScrubJob final : public Job {
   store::Scrub scrub_; // of the thread, while there is one
   std::mutex mutex_;
   std::condition_variable_any stopped_;
-  std::jthread thread_;
+  Job job_; // the last: it uses the others
 };
 
 } // namespace pkc::app

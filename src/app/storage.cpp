@@ -159,7 +159,9 @@ Storage::Storage(const config::Settings& settings,
                   .clock = parts.clock,
                   .log = parts.log,
                   .metrics = parts.metrics},
-                 std::chrono::floor<std::chrono::seconds>(settings.max_age)) {
+                 std::chrono::floor<std::chrono::seconds>(settings.max_age)),
+      index_job_("index", [this](const std::stop_token& stop) { run_index_job(stop); }),
+      eviction_job_("eviction", [this](const std::stop_token& stop) { evictor_.run(stop); }) {
   evictor_.add_space(std::string(kPolykitSpace), *polykit_);
   inventory_.add_space(polykit_catalog_, *polykit_);
 }
@@ -199,18 +201,24 @@ Result<store::CompareProgress> Storage::compare(std::optional<index::Time> since
   return progress;
 }
 
+Storage::~Storage() {
+  index_job_.request_stop();
+  eviction_job_.request_stop();
+}
+
 void Storage::start_jobs() {
   // Here, so that in the usual case what was stored before counts before the first upload.
-  const bool begun = polykit_catalog_.begin().has_value();
-  jobs_.start("index", [this, begun](const std::stop_token& stop) {
-    bool counts = begun;
-    while (!counts && !stop.stop_requested()) { // somebody else has locked the database
-      counts = polykit_catalog_.begin().has_value();
-      rest(stop, kStepInterval);
-    }
-    keep_in_step(stop);
-  });
-  jobs_.start("eviction", [this](const std::stop_token& stop) { evictor_.run(stop); });
+  books_begun_ = polykit_catalog_.begin().has_value();
+  index_job_.start();
+  eviction_job_.start();
+}
+
+void Storage::run_index_job(const std::stop_token& stop) {
+  while (!books_begun_ && !stop.stop_requested()) { // somebody else has locked the database
+    books_begun_ = polykit_catalog_.begin().has_value();
+    rest(stop, kStepInterval);
+  }
+  keep_in_step(stop);
 }
 
 void Storage::keep_in_step(const std::stop_token& stop) {

@@ -1,7 +1,7 @@
 // Storage: everything below the protocols, put together from the settings.
 #pragma once
 
-#include "jobs.hpp"
+#include "job.hpp"
 
 #include "pkc/base/clock.hpp"
 #include "pkc/base/result.hpp"
@@ -45,6 +45,12 @@ struct StorageParts {
 /// marks the clean end of the index.
 class Storage {
  public:
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+  Storage(Storage&&) = delete;
+  Storage& operator=(Storage&&) = delete;
+  ~Storage();
+
   /// Takes the directory, or joins a predecessor that uses it still (`inherited_lock`). An index
   /// that cannot be used is no obstacle: one in memory takes its place, with an error in the log.
   /// Errors: unavailable when another process uses the directory; io, no_space.
@@ -84,6 +90,7 @@ class Storage {
           StorageParts parts,
           std::unique_ptr<blob::Backend> backend,
           locks::LockFile key_lock_file);
+  void run_index_job(const std::stop_token& stop);
   void keep_in_step(const std::stop_token& stop);
   bool bring_in_step(const index::State& seen,
                      std::optional<index::Time> since,
@@ -101,7 +108,10 @@ class Storage {
   store::Evictor evictor_;
   store::Inventory inventory_;
   std::atomic<bool> compare_asked_{false};
-  Jobs jobs_; // uses everything above
+  bool books_begun_ = false; // of the index job, once it runs
+  // The last: these use everything above.
+  Job index_job_;
+  Job eviction_job_;
 };
 
 } // namespace pkc::app
