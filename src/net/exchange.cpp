@@ -14,6 +14,10 @@ constexpr int kSwitchingProtocols = 101;
 constexpr int kFirstFinalStatus = 200;
 constexpr int kInterimMax = 32; ///< a server that has more to say has nothing to say
 
+Result<void> give(std::string_view piece, ByteSink& sink) {
+  return piece.empty() ? Result<void>{} : sink.write(as_bytes(piece));
+}
+
 } // namespace
 
 Exchange::Exchange(Connection& connection, const Patience& patience, const ExchangeLimits& limits)
@@ -34,35 +38,42 @@ Result<bool> Exchange::fill() {
   return got > 0;
 }
 
-Result<void> Exchange::fill_or_fail(std::string_view what) {
+Result<void> Exchange::need_input(std::string_view where) {
+  if (begin_ != end_) {
+    return {};
+  }
   TRY_ASSIGN(const bool more, fill());
-  return more ? Result<void>{} : fail(Errc::unavailable, std::string(what));
+  return more ? Result<void>{}
+              : fail(Errc::unavailable, "the connection was closed " + std::string(where));
 }
 
-/// Up to the empty line, which is part of it.
+Result<void> Exchange::read_line(std::string& head) {
+  for (;;) {
+    TRY(need_input(answered_ ? "in the head of the answer" : "without an answer"));
+    const std::size_t newline = rest().find('\n');
+    const bool line_ends = newline != std::string_view::npos;
+    const std::string_view piece = rest().substr(0, line_ends ? newline + 1 : newline);
+    head += piece;
+    begin_ += piece.size();
+    if (head.size() > limits_.head_size_max) {
+      return fail(Errc::unavailable, "the head of the answer is too long");
+    }
+    if (line_ends) {
+      return {};
+    }
+  }
+}
+
 Result<std::string> Exchange::read_head_text() {
   std::string head;
-  for (bool line_is_empty = false; !line_is_empty;) {
+  for (;;) {
     const std::size_t line_begin = head.size();
-    for (bool line_ends = false; !line_ends;) {
-      if (begin_ == end_) {
-        TRY(fill_or_fail(answered_ ? "the connection broke off in the head of the answer"
-                                   : "the connection was closed without an answer"));
-      }
-      const std::size_t newline = rest().find('\n');
-      const std::string_view piece =
-          rest().substr(0, newline == std::string_view::npos ? newline : newline + 1);
-      head += piece;
-      begin_ += piece.size();
-      line_ends = newline != std::string_view::npos;
-      if (head.size() > limits_.head_size_max) {
-        return fail(Errc::unavailable, "the head of the answer is too long");
-      }
-    }
+    TRY(read_line(head));
     const std::string_view line = std::string_view(head).substr(line_begin);
-    line_is_empty = line_begin > 0 && (line == "\r\n" || line == "\n");
+    if (line_begin > 0 && (line == "\r\n" || line == "\n")) {
+      return head;
+    }
   }
-  return head;
 }
 
 Result<ParsedHead> Exchange::ask(std::string_view request) {
@@ -96,13 +107,11 @@ Result<void> Exchange::read_body(const Framing& framing, ByteSink& sink) {
 
 Result<void> Exchange::read_counted(ByteCount length, ByteSink& sink) {
   while (length > 0) {
-    if (begin_ == end_) {
-      TRY(fill_or_fail("the connection broke off in the body"));
-    }
+    TRY(need_input("in the body"));
     const std::string_view piece = rest().substr(0, std::min<ByteCount>(length, rest().size()));
     begin_ += piece.size();
     length -= piece.size();
-    TRY(sink.write(as_bytes(piece)));
+    TRY(give(piece, sink));
   }
   return {};
 }
@@ -111,30 +120,22 @@ Result<void> Exchange::read_chunked(ByteSink& sink) {
   ChunkedDecoder decoder;
   std::vector<std::byte> decoded(kStreamBufferSize);
   while (!decoder.done()) {
-    if (begin_ == end_) {
-      TRY(fill_or_fail("the connection broke off in the body"));
-    }
+    TRY(need_input("in the body"));
     TRY_ASSIGN(const auto progress, decoder.decode(rest(), decoded));
     begin_ += progress.consumed;
-    if (progress.produced > 0) {
-      TRY(sink.write(ByteSpan(decoded).first(progress.produced)));
-    }
+    TRY(give(as_text(ByteSpan(decoded).first(progress.produced)), sink));
   }
   return {};
 }
 
 Result<void> Exchange::read_to_close(ByteSink& sink) {
-  for (;;) {
-    if (begin_ != end_) {
-      const std::string_view piece = rest();
-      begin_ = end_;
-      TRY(sink.write(as_bytes(piece)));
-    }
-    TRY_ASSIGN(const bool more, fill());
-    if (!more) {
-      return {};
-    }
+  for (bool more = true; more;) {
+    const std::string_view piece = rest();
+    begin_ = end_;
+    TRY(give(piece, sink));
+    TRY_ASSIGN(more, fill());
   }
+  return {};
 }
 
 } // namespace pkc::net

@@ -48,7 +48,11 @@ class Exchange {
   [[nodiscard]] std::string_view rest() const;
   /// Reads more behind the rest, which has to be less than the buffer. False: the peer ended.
   Result<bool> fill();
-  Result<void> fill_or_fail(std::string_view what);
+  /// Returns when there is a rest. Errors also: unavailable when the peer ended, `where`.
+  Result<void> need_input(std::string_view where);
+  /// Takes a line with its end, behind those of the head before it.
+  Result<void> read_line(std::string& head);
+  /// Up to the empty line, which is part of it.
   Result<std::string> read_head_text();
   Result<void> read_counted(ByteCount length, ByteSink& sink);
   Result<void> read_chunked(ByteSink& sink);

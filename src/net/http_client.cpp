@@ -195,10 +195,10 @@ Result<std::unique_ptr<Connection>> Client::connect(const Hop& hop, const Patien
   const std::uint16_t port = hop.proxy == nullptr ? hop.url.port : hop.proxy->port;
   TRY_ASSIGN(std::unique_ptr<Connection> connection,
              Connection::open(addresses, port, patience, until));
+  if (hop.is_tls() && hop.proxy != nullptr) {
+    TRY(open_tunnel(*connection, hop, patience));
+  }
   if (hop.is_tls()) {
-    if (hop.proxy != nullptr) {
-      TRY(open_tunnel(*connection, hop, patience));
-    }
     TRY(connection->start_tls(tls_, hop.url.host, patience, until));
   }
   return connection;
@@ -263,10 +263,10 @@ Result<ResponseHead> Client::deliver(Asked asked,
                                      const Hop& hop,
                                      const Framing& framing,
                                      ResponseSink& sink) {
-  const ResponseHead answer{.status = asked.head.status,
-                            .headers = std::move(asked.head.headers),
-                            .url = hop.url,
-                            .content_length = framing.announced};
+  ResponseHead answer{.status = asked.head.status,
+                      .headers = std::move(asked.head.headers),
+                      .url = hop.url,
+                      .content_length = framing.announced};
   TRY(sink.head(answer));
   Delivery delivery(sink);
   if (auto read = asked.exchange->read_body(framing, delivery); !read) {

@@ -57,27 +57,23 @@ Result<bool> Patience::wait(std::span<const pollfd> sockets, SteadyTime until) c
     }
     waited.push_back({.fd = alarm_.get(), .events = POLLIN, .revents = 0});
   }
-  for (;;) {
+  const auto sockets_end = waited.begin() + static_cast<std::ptrdiff_t>(sockets.size());
+  const auto has_event = [](const pollfd& one) { return one.revents != 0; };
+  bool ready = false;
+  for (bool late = false; !ready && !late;) {
     TRY(check());
     const SteadyTime now = system_clock().steady_now();
     const int limit = milliseconds_until(std::min(until, deadline_), now);
-    const int ready = ::poll(waited.data(), waited.size(), limit);
+    const int polled = ::poll(waited.data(), waited.size(), limit);
     const int error_number = errno;
-    if (ready < 0 && error_number != EINTR) {
+    if (polled < 0 && error_number != EINTR) {
       return fail_errno(error_number, "poll");
     }
-    const bool is_socket = std::any_of(waited.begin(),
-                                       waited.begin() + static_cast<std::ptrdiff_t>(sockets.size()),
-                                       [](const pollfd& one) { return one.revents != 0; });
-    if (ready > 0 && is_socket) {
-      TRY(check());
-      return true;
-    }
-    if (ready == 0 && system_clock().steady_now() >= until) {
-      TRY(check());
-      return false;
-    }
+    ready = polled > 0 && std::any_of(waited.begin(), sockets_end, has_event);
+    late = polled == 0 && system_clock().steady_now() >= until;
   }
+  TRY(check());
+  return ready;
 }
 
 Result<void> Patience::wait_for(int socket,
