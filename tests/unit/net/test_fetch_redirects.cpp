@@ -2,6 +2,8 @@
 #include "fetch_fixture.hpp"
 #include "scripted_origin.hpp"
 
+#include "pkc/base/number.hpp"
+
 #include <doctest/doctest.h>
 
 #include <string>
@@ -22,7 +24,7 @@ namespace {
 
 /// "/N" leads to "/N-1", and "/0" is the end.
 std::string countdown(const std::string& head) {
-  const int left = std::stoi(target_of(head).substr(1));
+  const int left = pkc::parse_number<int>(target_of(head).substr(1)).value();
   return left == 0 ? ok("end") : redirect("/" + std::to_string(left - 1));
 }
 
