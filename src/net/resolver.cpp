@@ -104,9 +104,9 @@ Result<std::vector<Address>> ResolverPool::resolve(const std::string& host,
   }
   auto state = state_.lock();
   const auto is_done = [&job] { return job->result.has_value(); };
-  const bool done = job_done_.wait_until(state.lock(), stop, deadline, is_done);
+  job_done_.wait_until(state.lock(), stop, deadline, is_done);
   leave(*state, job);
-  if (done) {
+  if (job->result) {
     return *job->result;
   }
   return stop.stop_requested() ? fail(Errc::unavailable, "stopped")

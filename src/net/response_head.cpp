@@ -21,7 +21,7 @@ std::unexpected<Error> broken(std::string_view what) {
 /// The next line without its end.
 std::string_view take_line(std::string_view& text) {
   const std::size_t end = text.find('\n');
-  std::string_view line = text.substr(0, end);
+  const std::string_view line = text.substr(0, end);
   text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
   return line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
 }
