@@ -425,6 +425,18 @@ TEST_SUITE("http::Server slow readers") {
     }
   }
 
+  TEST_CASE("small pieces: those that are sent half when the client stops are not lost") {
+    Growing body(kLarge, 10'000); // each goes out with the line of its chunk, in one send
+    body->grow_to(kLarge);
+    body->end();
+    const Loopback server(body.router());
+    Client client(server.port(), kSmallBuffer);
+    REQUIRE(client.send(get("/unknown")));
+    REQUIRE(eventually([&] { return server->load().connections_waiting == 1; }));
+
+    CHECK(client.read().body == body.text());
+  }
+
   TEST_CASE("stalled: one that takes nothing is reset after the timeout") {
     Growing body(kLarge, 128 * kKiB);
     body->grow_to(kLarge);
