@@ -51,11 +51,11 @@ TEST_SUITE("http::Server growing bodies") {
   TEST_CASE("HTTP/1.1: arrive while they grow, and the connection goes on") {
     for (const std::string path : {"/known", "/unknown"}) {
       CAPTURE(path);
-      Growing body(kSize);
+      const Growing body(kSize);
       const Loopback server(body.router());
       Client client = server.client();
       REQUIRE(client.send(get(path) + std::string(kGet)));
-      std::jthread growing([&] {
+      const std::jthread growing([&] {
         CHECK(grow_in_steps(*body.operator->(), {1, 5, 20'000, 20'001, 150'000, kSize}));
         body->end();
       });
@@ -72,7 +72,7 @@ TEST_SUITE("http::Server growing bodies") {
   TEST_CASE("at once: the head comes before the first byte, and each byte before the next") {
     for (const std::string path : {"/known", "/unknown"}) {
       CAPTURE(path);
-      Growing body(10);
+      const Growing body(10);
       const Loopback server(body.router());
       Client client = server.client();
       REQUIRE(client.send(get(path)));
@@ -91,7 +91,7 @@ TEST_SUITE("http::Server growing bodies") {
   }
 
   TEST_CASE("HTTP/1.0: with a length as ever, without one until the close") {
-    Growing body(kSize);
+    const Growing body(kSize);
     const Loopback server(body.router());
     Client sized = server.client();
     Client unsized = server.client();
@@ -112,7 +112,7 @@ TEST_SUITE("http::Server growing bodies") {
   }
 
   TEST_CASE("empty: one that ends with nothing is an empty body") {
-    Growing body(kSize);
+    const Growing body(kSize);
     body->end();
     const Loopback server(body.router());
     Client client = server.client();
@@ -126,7 +126,7 @@ TEST_SUITE("http::Server growing bodies") {
       for (const std::string path : {"/known", "/unknown"}) {
         CAPTURE(version);
         CAPTURE(path);
-        Growing body(kSize);
+        const Growing body(kSize);
         Records records;
         const Loopback server(body.router(), {}, records.log());
         Client client = server.client();
@@ -149,7 +149,7 @@ TEST_SUITE("http::Server growing bodies") {
   }
 
   TEST_CASE("short: a source that ends before the announced length is reset") {
-    Growing body(kSize);
+    const Growing body(kSize);
     body->grow_to(kSize - 1);
     body->end();
     const Loopback server(body.router());
@@ -160,7 +160,7 @@ TEST_SUITE("http::Server growing bodies") {
   }
 
   TEST_CASE("HEAD: has the fields of the body and asks for nothing of it") {
-    Growing body(kSize);
+    const Growing body(kSize);
     const Loopback server(body.router());
     Client client = server.client();
 
@@ -173,7 +173,7 @@ TEST_SUITE("http::Server growing bodies") {
   }
 
   TEST_CASE("range: begins at its offset, ends with its length, and may be empty") {
-    Growing body(kSize);
+    const Growing body(kSize);
     Router router;
     for (const auto& [path, offset, length] : {std::tuple("/middle", 1'000U, 150'000U),
                                                std::tuple("/one", 7U, 1U),
@@ -194,11 +194,10 @@ TEST_SUITE("http::Server growing bodies") {
   }
 
   TEST_CASE("TLS: the same, and an error is seen as one") {
-    Growing body(kSize);
+    const Growing body(kSize);
     const TlsLoopback server(body.router());
     TlsClient known = server.client();
     TlsClient unknown = server.client();
-    TlsClient broken = server.client();
     REQUIRE(known.send(get("/known") + std::string(kGet)));
     REQUIRE(unknown.send(get("/unknown") + std::string(kGet)));
     REQUIRE(eventually([&] { return body->waiting() == 2; }));
@@ -213,7 +212,7 @@ TEST_SUITE("http::Server growing bodies") {
     CHECK(unknown.read().body == body.text());
     CHECK(unknown.read().body == "hello");
 
-    Growing other(kSize);
+    const Growing other(kSize);
     const TlsLoopback failing(other.router());
     TlsClient client = failing.client();
     REQUIRE(client.send(get("/known")));
@@ -226,7 +225,7 @@ TEST_SUITE("http::Server growing bodies") {
   TEST_CASE("leaves: a client that is reset gives the source back at once, a closed one in time") {
     for (const bool reset : {true, false}) {
       CAPTURE(reset);
-      Growing body(kSize);
+      const Growing body(kSize);
       Records records;
       const Loopback server(body.router(), {}, records.log());
       std::optional<Client> client(server.client());
@@ -253,7 +252,7 @@ TEST_SUITE("http::Server growing bodies") {
   }
 
   TEST_CASE("half close: a client that only sends no more gets all of it") {
-    Growing body(kSize);
+    const Growing body(kSize);
     const Loopback server(body.router());
     Client client = server.client();
     REQUIRE(client.send(get("/known")));
@@ -265,7 +264,7 @@ TEST_SUITE("http::Server growing bodies") {
   }
 
   TEST_CASE("stop: within the grace they are finished, after it they are reset") {
-    Growing body(kSize);
+    const Growing body(kSize);
     for (const bool in_time : {true, false}) {
       CAPTURE(in_time);
       const Loopback server(body.router());
@@ -296,7 +295,7 @@ TEST_SUITE("http::Server growing bodies") {
 
   TEST_CASE("many: 1,000 follow one growing file with four workers, each in small memory") {
     constexpr std::size_t kClients = 1'000;
-    Growing body(kSize);
+    const Growing body(kSize);
     ServerOptions options;
     options.workers_min = 4;
     options.workers_max = 4;
@@ -329,7 +328,7 @@ TEST_SUITE("http::Server bodies in pieces") {
   TEST_CASE("stored: all pieces follow each other without a wait for the source") {
     for (const ByteCount piece : {ByteCount{1'000}, ByteCount{16'384}, ByteCount{131'072}}) {
       CAPTURE(piece);
-      Growing body(3'000'000, piece);
+      const Growing body(3'000'000, piece);
       body->grow_to(3'000'000);
       body->end();
       const Loopback server(body.router());
@@ -342,7 +341,7 @@ TEST_SUITE("http::Server bodies in pieces") {
   }
 
   TEST_CASE("no descriptor: pieces are copied, in clear and by TLS") {
-    Growing body(3'000'000);
+    const Growing body(3'000'000);
     const auto source = std::make_shared<GrowingSource>(
         std::make_shared<UndescribedFile>(body.file()), ByteCount{200'000});
     source->grow_to(3'000'000);
@@ -364,7 +363,7 @@ TEST_SUITE("http::Server bodies in pieces") {
   TEST_CASE("truncated file: a piece that is not there is reset") {
     for (const std::size_t size : {10U, 100'000U}) { // by copy and by sendfile
       CAPTURE(size);
-      Growing body(size);
+      const Growing body(size);
       body->grow_to(size + 1);
       const Loopback server(
           single(Method::get, "/", [&](Request&) { return body.answer(size + 1); }));
@@ -389,7 +388,7 @@ Router large_router(const Growing& body) {
 
 TEST_SUITE("http::Server slow readers") {
   TEST_CASE("many: those of files and pieces hold no worker, and get all in the end") {
-    Growing body(kLarge, 128 * kKiB);
+    const Growing body(kLarge, 128 * kKiB);
     body->grow_to(kLarge);
     ServerOptions options;
     options.workers_min = 2;
@@ -411,7 +410,7 @@ TEST_SUITE("http::Server slow readers") {
   }
 
   TEST_CASE("TLS: one that reads nothing for a while gets all in the end") {
-    Growing body(kLarge, 128 * kKiB);
+    const Growing body(kLarge, 128 * kKiB);
     body->grow_to(kLarge);
     const TlsLoopback server(large_router(body));
     for (const std::string path : {"/known", "/file"}) {
@@ -426,7 +425,7 @@ TEST_SUITE("http::Server slow readers") {
   }
 
   TEST_CASE("small pieces: those that are sent half when the client stops are not lost") {
-    Growing body(kLarge, 10'000); // each goes out with the line of its chunk, in one send
+    const Growing body(kLarge, 10'000); // each goes out with the line of its chunk, in one send
     body->grow_to(kLarge);
     body->end();
     const Loopback server(body.router());
@@ -438,7 +437,7 @@ TEST_SUITE("http::Server slow readers") {
   }
 
   TEST_CASE("stalled: one that takes nothing is reset after the timeout") {
-    Growing body(kLarge, 128 * kKiB);
+    const Growing body(kLarge, 128 * kKiB);
     body->grow_to(kLarge);
     for (const std::string path : {"/known", "/file"}) {
       CAPTURE(path);
@@ -460,7 +459,7 @@ TEST_SUITE("http::Server slow readers") {
   }
 
   TEST_CASE("rate: one below it is reset, one above it gets all") {
-    Growing body(kLarge, 128 * kKiB);
+    const Growing body(kLarge, 128 * kKiB);
     body->grow_to(kLarge);
     for (const ByteCount rate : {4 * kMiB, 1 * kKiB}) {
       CAPTURE(rate);
@@ -489,7 +488,7 @@ TEST_SUITE("http::Server slow readers") {
   }
 
   TEST_CASE("pace: what we let the client wait for does not count") {
-    Growing body(kSize);
+    const Growing body(kSize);
     ServerOptions options;
     options.write_timeout = 50ms;
     options.transfer_rate_min = 1 * kMiB;

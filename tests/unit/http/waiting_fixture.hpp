@@ -90,7 +90,7 @@ inline std::string pattern(std::size_t size) {
 /// A file, of which more and more is shown. Thread-safe.
 class GrowingSource final : public PieceSource {
  public:
-  GrowingSource(std::shared_ptr<File> file, ByteCount piece_max = ~ByteCount{0})
+  explicit GrowingSource(std::shared_ptr<File> file, ByteCount piece_max = ~ByteCount{0})
       : file_(std::move(file)), piece_max_(piece_max) {}
 
   Result<FilePiece> piece(ByteCount offset, ByteCount length_max) override {
