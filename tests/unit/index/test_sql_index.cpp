@@ -52,6 +52,7 @@ struct World {
   /// One that believes to know everything.
   std::unique_ptr<Index> open_complete(const SqlIndexOptions& wanted) {
     auto index = open(wanted);
+    REQUIRE(index->flush()); // on a slow machine it is still being opened
     REQUIRE(index->mark_complete(index->state()).value());
     return index;
   }
