@@ -44,18 +44,19 @@ void ZstdEncoderPool::ContextTraits::close(Type context) noexcept {
 }
 
 Result<ZstdEncoderPool::Context> ZstdEncoderPool::acquire() {
+  Context context;
   {
     const auto idle = idle_.lock();
     if (!idle->empty()) {
-      Context context = std::move(idle->back());
+      context = std::move(idle->back());
       idle->pop_back();
-      return context;
     }
   }
-  Context context{
-      .handle = UniqueHandle<ContextTraits>(ZSTD_createCCtx()),
-      .content = std::make_unique_for_overwrite<std::byte[]>(kFrameSize),
-      .output = std::make_unique_for_overwrite<std::byte[]>(ZSTD_compressBound(kFrameSize))};
+  if (!context.handle) {
+    context.handle.reset(ZSTD_createCCtx());
+    context.content = std::make_unique_for_overwrite<std::byte[]>(kFrameSize);
+    context.output = std::make_unique_for_overwrite<std::byte[]>(ZSTD_compressBound(kFrameSize));
+  }
   if (!context.handle) {
     return fail(Errc::unavailable, "no memory for a zstd context");
   }
@@ -109,22 +110,27 @@ Result<std::size_t> SeekableZstdWriter::take(ByteSpan bytes) {
     return fail(Errc::too_large, "content has more than 1 TiB");
   }
   const ByteSpan rest = bytes.first(std::min(bytes.size(), kFrameSize - frame_content_));
+  ByteSpan part = rest;
+  if (frame_ != Frame::compressed) {
+    const std::size_t room = (frame_ == Frame::raw ? kBlockSizeMax : kSampleSize) - held_;
+    part = rest.first(std::min(rest.size(), room));
+  }
+  const auto taken = take_part(part);
+  if (!taken) {
+    return std::unexpected(taken.error());
+  }
+  return part.size();
+}
+
+Result<void> SeekableZstdWriter::take_part(ByteSpan bytes) {
   switch (frame_) {
-    case Frame::undecided: {
-      const ByteSpan part = rest.first(std::min(rest.size(), kSampleSize - held_));
-      hold(part);
-      TRY(held_ == kSampleSize ? decide() : Result<void>{});
-      return part.size();
-    }
-    case Frame::raw: {
-      const ByteSpan part = rest.first(std::min(rest.size(), kBlockSizeMax - held_));
-      TRY(take_raw(part));
-      return part.size();
-    }
-    case Frame::compressed: {
-      TRY(take_compressed(rest));
-      return rest.size();
-    }
+    case Frame::undecided:
+      hold(bytes);
+      return held_ == kSampleSize ? decide() : Result<void>{};
+    case Frame::raw:
+      return take_raw(bytes);
+    case Frame::compressed:
+      return take_compressed(bytes);
   }
   std::unreachable();
 }
@@ -248,15 +254,21 @@ Result<void> SeekableZstdWriter::end_compressed() {
     TRY(put(output));
   } else {
     // The sample was not like the rest.
-    for (std::size_t at = 0; at < content.size(); at += held_) {
-      TRY(held_ > 0 ? write_block(false) : Result<void>{});
-      held_ = std::min(content.size() - at, kBlockSizeMax);
-      std::memcpy(block_.get() + kHeadSize, content.data() + at, held_);
-    }
-    TRY(write_block(true));
+    TRY(write_raw(content));
   }
   pool_.release(std::move(context_));
   return close_frame();
+}
+
+/// Writes a whole frame of raw blocks.
+Result<void> SeekableZstdWriter::write_raw(ByteSpan content) {
+  while (!content.empty()) {
+    held_ = std::min(content.size(), kBlockSizeMax);
+    std::memcpy(block_.get() + kHeadSize, content.data(), held_);
+    content = content.subspan(held_);
+    TRY(write_block(content.empty()));
+  }
+  return {};
 }
 
 Result<void> SeekableZstdWriter::close_frame() {

@@ -148,7 +148,8 @@ bool exceeds(const Catalog& catalog, const RoomLimits& limits, ByteCount size) {
 
 Result<void> ContentObject::open_file() {
   if (!file_) {
-    TRY_ASSIGN(file_, SeekableZstdFile::open(stored_.file, stored_.identity.size));
+    TRY_ASSIGN(auto opened, SeekableZstdFile::open(stored_.file, stored_.identity.size));
+    file_ = std::make_unique<const SeekableZstdFile>(std::move(opened));
     if (file_->content_size() != size()) {
       return fail(Errc::corrupt, "seek table and sidecar disagree on the size of the content");
     }

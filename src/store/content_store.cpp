@@ -273,7 +273,7 @@ Result<bool> LocalContentStore::lies_about_content(const StoredObject& object) c
   if (!table && table.error().code != Errc::corrupt) {
     return std::unexpected(table.error());
   }
-  if (table && table->content_size() == object.sidecar->content->size) {
+  if (table && table->content_size() == object.sidecar->known_content().size) {
     return false;
   }
   return options_.verify_reads == VerifyReads::never ? Result<bool>(true) : bytes_match(object);

@@ -13,7 +13,7 @@ namespace {
 
 /// Decodes a record that is verified.
 Result<std::string> decode(const StoredObject& object, ZstdContextPool& pool) {
-  const ByteCount size = object.sidecar->content->size;
+  const ByteCount size = object.sidecar->known_content().size;
   if (size > kRecordSizeMax) {
     return fail(Errc::corrupt, "a record is too large");
   }

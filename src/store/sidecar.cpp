@@ -1,5 +1,7 @@
 #include "pkc/store/sidecar.hpp"
 
+#include "pkc/base/assert.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -54,6 +56,11 @@ std::optional<SidecarContent> parse_content(const nlohmann::json& document) {
 }
 
 } // namespace
+
+const SidecarContent& Sidecar::known_content() const {
+  PKC_ASSERT(content.has_value());
+  return *content;
+}
 
 bool is_content_type(std::string_view text) {
   return text.size() <= kContentTypeMax &&

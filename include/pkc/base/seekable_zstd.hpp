@@ -23,7 +23,7 @@ namespace pkc {
 /// Content of each frame but the last, which may have less.
 inline constexpr ByteCount kSeekableFrameSize = 1 * kMiB;
 /// More frames are neither written nor read: 1 TiB of content, and a table of 8 MiB.
-inline constexpr std::size_t kSeekableFramesMax = 1024 * 1024;
+inline constexpr std::size_t kSeekableFramesMax = std::size_t{1024} * 1024;
 
 /// Encoding contexts for many threads, with the buffer of one frame each. Thread-safe. Outlives its
 /// writers.
@@ -118,6 +118,7 @@ class SeekableZstdWriter : public ByteSink {
   };
 
   Result<std::size_t> take(ByteSpan bytes);
+  Result<void> take_part(ByteSpan bytes);
   Result<void> take_compressed(ByteSpan bytes);
   Result<void> take_raw(ByteSpan bytes);
   void hold(ByteSpan bytes);
@@ -127,6 +128,7 @@ class SeekableZstdWriter : public ByteSink {
   Result<void> write_block(bool last);
   Result<void> end_small();
   Result<void> end_compressed();
+  Result<void> write_raw(ByteSpan content);
   Result<void> close_frame();
   Result<void> write_table();
   Result<void> put(ByteSpan bytes);

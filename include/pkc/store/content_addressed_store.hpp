@@ -73,11 +73,13 @@ class ContentObject {
       : key_(std::move(key)), stored_(std::move(stored)), pool_(pool) {}
 
   [[nodiscard]] const Key& key() const { return key_; }
-  [[nodiscard]] const Sha256& digest() const { return stored_.sidecar->content->hash; }
+  [[nodiscard]] const Sha256& digest() const { return stored_.sidecar->known_content().hash; }
   /// Of the content.
-  [[nodiscard]] ByteCount size() const { return stored_.sidecar->content->size; }
+  [[nodiscard]] ByteCount size() const { return stored_.sidecar->known_content().size; }
   /// Empty: unknown.
-  [[nodiscard]] const std::string& content_type() const { return stored_.sidecar->content->type; }
+  [[nodiscard]] const std::string& content_type() const {
+    return stored_.sidecar->known_content().type;
+  }
   /// When it was committed.
   [[nodiscard]] std::optional<WallTime> stored_at() const { return stored_.sidecar->stored_at; }
 
@@ -105,7 +107,7 @@ class ContentObject {
   Key key_;
   StoredObject stored_;
   ZstdContextPool& pool_;
-  std::optional<SeekableZstdFile> file_; ///< made when it is needed
+  std::unique_ptr<const SeekableZstdFile> file_; ///< made when it is needed
 };
 
 /// What a content-addressed store works with; all of it outlives it.

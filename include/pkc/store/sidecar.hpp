@@ -47,6 +47,9 @@ struct Sidecar {
   std::optional<WallTime> stored_at;
   // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
   std::optional<SidecarContent> content{};
+
+  /// REQUIRES: there is some.
+  [[nodiscard]] const SidecarContent& known_content() const;
 };
 
 /// The JSON text, without a newline.

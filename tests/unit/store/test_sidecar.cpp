@@ -8,7 +8,6 @@ using pkc::Errc;
 using pkc::WallTime;
 using pkc::store::format_sidecar;
 using pkc::store::parse_sidecar;
-using pkc::store::Sidecar;
 
 namespace {
 
