@@ -421,4 +421,20 @@ Result<std::optional<FilePiece>> SeekableZstdFile::raw_piece(ByteCount offset) c
                    .length = place->length - skipped};
 }
 
+Result<bool> SeekableZstdFile::is_raw(ByteCount offset, ByteCount length) const {
+  const ByteCount end = offset + length;
+  PKC_ASSERT(length > 0 && end <= content_size());
+  while (offset < end) {
+    const SeekTable::Frame& frame = *table_->frame_at(offset);
+    const ByteCount frame_end = std::next(&frame)->content_begin;
+    // The way to its last byte leads over all blocks of a frame.
+    TRY_ASSIGN(const auto place, find_raw(*file_, frame, frame_end - 1));
+    if (!place) {
+      return false;
+    }
+    offset = frame_end;
+  }
+  return true;
+}
+
 } // namespace pkc

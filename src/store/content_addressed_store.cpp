@@ -163,6 +163,12 @@ Result<std::optional<Piece>> ContentObject::raw_piece(ByteCount offset) {
   return file_->raw_piece(offset);
 }
 
+Result<bool> ContentObject::is_raw(ByteCount offset, ByteCount length) {
+  PKC_ASSERT(verified());
+  TRY(open_file());
+  return file_->is_raw(offset, length);
+}
+
 Result<std::unique_ptr<ByteSource>> ContentObject::content(ByteCount offset, ByteCount length) {
   PKC_ASSERT(verified());
   TRY(open_file());

@@ -188,6 +188,10 @@ class SeekableZstdFile {
   /// or in very small pieces. REQUIRES: offset < content_size(). Errors: corrupt, io.
   [[nodiscard]] Result<std::optional<FilePiece>> raw_piece(ByteCount offset) const;
 
+  /// Whether raw_piece() gives every byte of the frames that a part touches. Reads twice from each.
+  /// REQUIRES: length > 0, offset + length <= content_size(). Errors: corrupt, io.
+  [[nodiscard]] Result<bool> is_raw(ByteCount offset, ByteCount length) const;
+
   /// A part of the content; only frames that it touches are read. Errors of read(): corrupt, io;
   /// unavailable when there is no memory. REQUIRES: offset + length <= content_size(). `pool`
   /// outlives the source.

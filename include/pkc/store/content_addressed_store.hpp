@@ -94,6 +94,10 @@ class ContentObject {
   /// descriptor. REQUIRES: verified(), offset < size(). Errors: corrupt, io.
   Result<std::optional<Piece>> raw_piece(ByteCount offset);
 
+  /// Whether all of a part lies in the file as it is: then raw_piece() gives each of its bytes.
+  /// REQUIRES: verified(), length > 0, offset + length <= size(). Errors: corrupt, io.
+  Result<bool> is_raw(ByteCount offset, ByteCount length);
+
   /// A part of the content, decoding no more than the frames that it touches. Holds about 1.5 MiB
   /// until it has given its last byte. It may outlive the object. REQUIRES: verified(), and the
   /// part is within size(). Errors, also of its read(): corrupt, io, unavailable.

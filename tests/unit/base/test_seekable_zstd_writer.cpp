@@ -118,6 +118,10 @@ TEST_SUITE("base::SeekableZstdWriter") {
     CHECK_FALSE(file.raw_piece(kMiB).value());
     CHECK(file.raw_piece(2 * kMiB).value());
     CHECK_FALSE(file.raw_piece(3 * kMiB).value());
+    CHECK(file.is_raw(0, kMiB).value());
+    CHECK(file.is_raw(kMiB - 1, 1).value());
+    CHECK_FALSE(file.is_raw(kMiB - 1, 2).value());
+    CHECK_FALSE(file.is_raw(0, 3 * kMiB).value());
   }
 
   TEST_CASE("write: the observer hears of all content, of raw content where it lies") {
