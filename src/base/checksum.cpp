@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -67,6 +68,16 @@ Result<Checksum> parse_checksum(ChecksumAlgorithm algorithm, std::string_view te
   return checksum;
 }
 
+std::optional<Checksum> find_mismatch(std::span<const Checksum> expected,
+                                      std::span<const Checksum> found) {
+  for (const Checksum& checksum : expected) {
+    if (std::ranges::find(found, checksum) == found.end()) {
+      return checksum;
+    }
+  }
+  return std::nullopt;
+}
+
 void ChecksumHasher::ContextTraits::close(Type context) noexcept {
   EVP_MD_CTX_free(context);
 }
@@ -94,6 +105,18 @@ Checksum ChecksumHasher::finish() {
   PKC_ASSERT(EVP_DigestFinal_ex(
                  context_.get(), reinterpret_cast<unsigned char*>(digest.data()), &size) == 1);
   return {algorithm_, to_hex(ByteSpan(digest).first(size))};
+}
+
+Result<Checksum> checksum_of(ByteSource& source, ChecksumAlgorithm algorithm) {
+  TRY_ASSIGN(auto hasher, ChecksumHasher::make(algorithm));
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kStreamBufferSize);
+  while (true) {
+    TRY_ASSIGN(const std::size_t count, source.read({buffer.get(), kStreamBufferSize}));
+    if (count == 0) {
+      return hasher.finish();
+    }
+    hasher.update({buffer.get(), count});
+  }
 }
 
 } // namespace pkc

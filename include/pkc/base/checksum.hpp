@@ -3,10 +3,13 @@
 
 #include "pkc/base/bytes.hpp"
 #include "pkc/base/result.hpp"
+#include "pkc/base/stream.hpp"
 #include "pkc/base/unique_handle.hpp"
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -41,6 +44,11 @@ struct Checksum {
 /// A value in hex of either case. Pure. Errors: invalid_argument, saying how many digits it takes.
 Result<Checksum> parse_checksum(ChecksumAlgorithm algorithm, std::string_view text);
 
+/// The one of `expected` whose algorithm is in `found` with another value, or is not in it.
+/// Nothing: all agree. Pure.
+std::optional<Checksum> find_mismatch(std::span<const Checksum> expected,
+                                      std::span<const Checksum> found);
+
 /// Computes one checksum of a stream (OpenSSL). One thread at a time. Errors of make(): unavailable
 /// where the system's policy forbids the algorithm, as FIPS does MD5.
 class ChecksumHasher {
@@ -62,5 +70,8 @@ class ChecksumHasher {
   ChecksumAlgorithm algorithm_;
   Context context_;
 };
+
+/// Reads `source` to its end for one checksum of it. Errors: those of make() and of the source.
+Result<Checksum> checksum_of(ByteSource& source, ChecksumAlgorithm algorithm);
 
 } // namespace pkc
