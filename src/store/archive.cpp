@@ -1,0 +1,227 @@
+#include "pkc/store/archive.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <mutex>
+#include <utility>
+
+namespace pkc::store {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr int kVersion = 1;
+
+std::int64_t seconds_of(WallTime time) {
+  return time.time_since_epoch().count();
+}
+
+void add_text(ordered_json& document, std::string_view name, const std::string& value) {
+  if (!value.empty()) {
+    document[name] = value;
+  }
+}
+
+std::unexpected<Error> damaged(std::string what) {
+  return fail(Errc::corrupt, "the record of a download " + std::move(what));
+}
+
+Result<std::string> take_text(const ordered_json& document, std::string_view name) {
+  const auto member = document.find(name);
+  if (member == document.end()) {
+    return std::string();
+  }
+  if (!member->is_string()) {
+    return damaged("has a wrong " + std::string(name));
+  }
+  return member->get<std::string>();
+}
+
+Result<std::optional<WallTime>> take_time(const ordered_json& document, std::string_view name) {
+  const auto member = document.find(name);
+  if (member == document.end()) {
+    return std::nullopt;
+  }
+  if (!member->is_number_integer()) {
+    return damaged("has a wrong " + std::string(name));
+  }
+  return WallTime(std::chrono::seconds(member->get<std::int64_t>()));
+}
+
+Result<WallTime> need_time(const ordered_json& document, std::string_view name) {
+  TRY_ASSIGN(const auto time, take_time(document, name));
+  return time ? Result<WallTime>(*time) : damaged("has no " + std::string(name));
+}
+
+Result<std::vector<Checksum>> take_checksums(const ordered_json& document) {
+  std::vector<Checksum> checksums;
+  const auto member = document.find("checksums");
+  if (member == document.end()) {
+    return checksums;
+  }
+  for (const ChecksumAlgorithm algorithm : kChecksumAlgorithms) {
+    TRY_ASSIGN(const std::string hex, take_text(*member, to_string(algorithm)));
+    if (!hex.empty()) {
+      auto checksum = parse_checksum(algorithm, hex);
+      if (!checksum) {
+        return damaged("has a wrong checksum");
+      }
+      checksums.push_back(*std::move(checksum));
+    }
+  }
+  return checksums;
+}
+
+Result<std::vector<std::string>> take_previous(const ordered_json& document) {
+  std::vector<std::string> previous;
+  const auto member = document.find("previous");
+  if (member == document.end()) {
+    return previous;
+  }
+  for (const ordered_json& hash : *member) {
+    if (!hash.is_string() || !Sha256::from_hex(hash.get_ref<const std::string&>())) {
+      return damaged("has a wrong previous");
+    }
+    previous.push_back(hash.get<std::string>());
+  }
+  return previous;
+}
+
+Result<void> take_required(const ordered_json& document, ArchivedSource& source) {
+  const auto version = document.find("version");
+  const auto size = document.find("file_size");
+  if (version == document.end() || *version != kVersion || size == document.end() ||
+      !size->is_number_unsigned()) {
+    return damaged("is not one of this version");
+  }
+  source.size = size->get<ByteCount>();
+  TRY_ASSIGN(source.source_url, take_text(document, "source_url"));
+  TRY_ASSIGN(const std::string hash, take_text(document, "content_hash"));
+  const auto digest = Sha256::from_hex(hash);
+  if (source.source_url.empty() || !digest) {
+    return damaged("does not say what it is of");
+  }
+  source.content = *digest;
+  TRY_ASSIGN(source.first_cached_at, need_time(document, "first_cached_at"));
+  TRY_ASSIGN(source.fetched_at, need_time(document, "fetched_at"));
+  TRY_ASSIGN(source.checked_at, need_time(document, "checked_at"));
+  return {};
+}
+
+} // namespace
+
+std::optional<std::string> format_source(const ArchivedSource& source) {
+  ordered_json document = {{"version", kVersion},
+                           {"source_url", source.source_url},
+                           {"content_hash", source.content.hex()},
+                           {"file_size", source.size}};
+  add_text(document, "content_type", source.content_type);
+  add_text(document, "content_encoding", source.content_encoding);
+  add_text(document, "etag", source.etag);
+  add_text(document, "last_modified", source.last_modified);
+  document["first_cached_at"] = seconds_of(source.first_cached_at);
+  document["fetched_at"] = seconds_of(source.fetched_at);
+  document["checked_at"] = seconds_of(source.checked_at);
+  if (source.changed_at) {
+    document["changed_at"] = seconds_of(*source.changed_at);
+  }
+  for (const Checksum& checksum : source.checksums) {
+    document["checksums"][to_string(checksum.algorithm)] = checksum.hex;
+  }
+  if (!source.previous.empty()) {
+    document["previous"] = source.previous;
+  }
+  // Header fields may hold bytes that are not UTF-8, and a strict dump would throw.
+  std::string text = document.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  if (text.size() > kRecordSizeMax) {
+    return std::nullopt;
+  }
+  return text;
+}
+
+Result<ArchivedSource> parse_source(std::string_view text) {
+  const auto document = ordered_json::parse(text, nullptr, false);
+  if (!document.is_object()) {
+    return damaged("is not a JSON object");
+  }
+  ArchivedSource source;
+  TRY(take_required(document, source));
+  TRY_ASSIGN(source.content_type, take_text(document, "content_type"));
+  TRY_ASSIGN(source.content_encoding, take_text(document, "content_encoding"));
+  TRY_ASSIGN(source.etag, take_text(document, "etag"));
+  TRY_ASSIGN(source.last_modified, take_text(document, "last_modified"));
+  TRY_ASSIGN(source.changed_at, take_time(document, "changed_at"));
+  TRY_ASSIGN(source.checksums, take_checksums(document));
+  TRY_ASSIGN(source.previous, take_previous(document));
+  return source;
+}
+
+Result<std::optional<ArchivedSource>> Archive::get(const Key& key) {
+  TRY_ASSIGN(const auto text, parts_.records.get(key));
+  if (!text) {
+    return std::nullopt;
+  }
+  auto source = parse_source(*text);
+  if (!source || key_of(source->source_url) != key) {
+    parts_.log.warn("the record of a download cannot be read; it counts as absent",
+                    {{"key", key.id()}});
+    return std::nullopt;
+  }
+  return *std::move(source);
+}
+
+Result<std::optional<Archive::Found>> Archive::find(std::string_view url) {
+  TRY_ASSIGN(auto source, get(key_of(url)));
+  if (!source) {
+    return std::nullopt;
+  }
+  TRY_ASSIGN(auto content, parts_.contents.open(source->content));
+  if (!content) {
+    return std::nullopt;
+  }
+  return Found{*std::move(source), std::move(content)};
+}
+
+Result<void> Archive::publish(ArchivedSource source) {
+  const std::lock_guard lock(records_mutex_);
+  const Key key = key_of(source.source_url);
+  TRY_ASSIGN(const auto content, parts_.contents.open(source.content));
+  if (!content) {
+    return fail(Errc::unavailable, "the content was removed meanwhile");
+  }
+  source.fetched_at = parts_.clock.wall_now();
+  source.checked_at = source.fetched_at;
+  source.first_cached_at = source.fetched_at;
+  TRY_ASSIGN(const auto known, get(key));
+  if (known) {
+    source.first_cached_at = known->first_cached_at;
+    source.previous = known->previous;
+    std::erase(source.previous, source.content.hex());
+    if (known->content != source.content) {
+      source.previous.insert(source.previous.begin(), known->content.hex());
+      source.previous.resize(std::min(source.previous.size(), kPreviousContentsMax));
+    }
+  }
+  const auto text = format_source(source);
+  return text ? parts_.records.put(key, *text)
+              : fail(Errc::too_large, "what the origin says of the file is too long to be kept");
+}
+
+Result<void> Archive::amend(std::string_view url,
+                            const Sha256& content,
+                            const std::function<void(ArchivedSource&)>& change) {
+  const std::lock_guard lock(records_mutex_);
+  const Key key = key_of(url);
+  TRY_ASSIGN(auto known, get(key));
+  if (!known || known->content != content) {
+    return {};
+  }
+  change(*known);
+  const auto text = format_source(*known);
+  return text ? parts_.records.put(key, *text) : Result<void>();
+}
+
+} // namespace pkc::store
