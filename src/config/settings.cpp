@@ -2,22 +2,12 @@
 // files, --help, the sample file and the README table follow from the row.
 #include "pkc/config/settings.hpp"
 
+#include "fields.hpp"
 #include "table.hpp"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/un.h>
-
-#include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
-#include <optional>
-#include <string>
 #include <string_view>
-#include <system_error>
-#include <utility>
-#include <vector>
 
 namespace pkc::config {
 namespace {
@@ -33,154 +23,6 @@ constexpr std::array kVerifyReadsNames = {"first"sv, "always"sv, "never"sv};
 constexpr std::array kTlsClientAuthNames = {"required"sv, "optional"sv};
 
 constexpr ByteCount kTiB = 1024 * kGiB;
-
-/// The number of bits in an address of the family, or 0 when `address` is not of it.
-unsigned address_bits(int family, const std::string& address) {
-  std::array<std::byte, sizeof(in6_addr)> binary{};
-  if (inet_pton(family, address.c_str(), binary.data()) != 1) {
-    return 0;
-  }
-  return family == AF_INET ? 32U : 128U;
-}
-
-/// "unix" for peers on a Unix socket, an IPv4 or IPv6 address, or a block of them in CIDR notation.
-Result<void> check_proxy(std::string_view text) {
-  if (text == "unix") {
-    return {};
-  }
-  const std::size_t slash = text.find('/');
-  const std::string address(text.substr(0, slash));
-  unsigned bits = address_bits(AF_INET, address);
-  if (bits == 0) {
-    bits = address_bits(AF_INET6, address);
-  }
-  if (bits == 0 || address.find('\0') != std::string::npos) {
-    return fail(Errc::invalid_argument, "is not an IP address or a block such as 10.0.0.0/8");
-  }
-  if (slash == std::string_view::npos) {
-    return {};
-  }
-  const std::string_view prefix = text.substr(slash + 1);
-  unsigned length = 0;
-  const auto [rest, error] = std::from_chars(prefix.data(), prefix.data() + prefix.size(), length);
-  if (error != std::errc{} || rest != prefix.data() + prefix.size() || length > bits) {
-    return fail(Errc::invalid_argument,
-                "has no prefix length from 0 to " + std::to_string(bits) + " behind its slash");
-  }
-  return {};
-}
-
-/// An address, which only the resolver can judge, or the path of a Unix socket.
-Result<void> check_bind(std::string_view text) {
-  constexpr std::string_view kPrefix = "unix:";
-  constexpr std::size_t kPathMax = sizeof(sockaddr_un::sun_path) - 1;
-  if (!text.starts_with(kPrefix)) {
-    return {};
-  }
-  const std::string_view path = text.substr(kPrefix.size());
-  if (!path.starts_with('/')) {
-    return fail(Errc::invalid_argument, "has no absolute path behind unix:");
-  }
-  if (path.size() > kPathMax) {
-    return fail(Errc::invalid_argument,
-                "has a path of more than " + std::to_string(kPathMax) +
-                    " bytes, which the kernel does not take");
-  }
-  return {};
-}
-
-Result<void> check_metrics_bind(std::string_view text) {
-  if (text.empty()) {
-    return {};
-  }
-  TRY(check_bind(text));
-  TRY(parse_address(text, kMetricsPort));
-  return {};
-}
-
-/// Permission bits, as chmod takes them; nothing when they are none.
-std::optional<unsigned> parse_mode(std::string_view text) {
-  unsigned mode = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
-  const bool whole = error == std::errc{} && rest == text.data() + text.size();
-  return whole && text.size() >= 3 && mode <= 0777 ? std::optional(mode) : std::nullopt;
-}
-
-Result<void> check_mode(std::string_view text) {
-  return parse_mode(text) ? Result<void>{}
-                          : fail(Errc::invalid_argument, "is not an octal mode from 000 to 0777");
-}
-
-constexpr Field socket_mode_field() {
-  Field field = text<&Settings::bind>("MODE");
-  field.check = check_mode;
-  field.set = [](Settings& settings, const Value& value) {
-    settings.socket_mode = parse_mode(std::get<std::string>(value)).value_or(0);
-  };
-  field.get = [](const Settings& settings) {
-    constexpr unsigned kDigits = 4;
-    std::string mode;
-    for (unsigned digit = kDigits; digit-- > 0;) {
-      mode += static_cast<char>('0' + ((settings.socket_mode >> (3 * digit)) & 7U));
-    }
-    return Value(mode);
-  };
-  return field;
-}
-
-/// The name of a space and its size: "polykit=10GiB".
-Result<std::pair<std::string, ByteCount>> parse_space_size(std::string_view text) {
-  const std::size_t equals = text.find('=');
-  const std::string_view name = text.substr(0, equals);
-  const bool named = name.size() >= 3 && std::ranges::all_of(name, [](char c) {
-                       return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-                     });
-  if (equals == std::string_view::npos || !named) {
-    return fail(Errc::invalid_argument, "is not the name of a space, =, and a size");
-  }
-  const auto size = parse_byte_count(text.substr(equals + 1));
-  if (!size || *size == 0) {
-    return fail(Errc::invalid_argument, "has no size above 0 behind its =");
-  }
-  return std::pair(std::string(name), *size);
-}
-
-Result<void> check_space_size(std::string_view text) {
-  TRY(parse_space_size(text));
-  return {};
-}
-
-constexpr Field space_sizes_field() {
-  Field field = list<&Settings::trusted_proxies>("LIST", check_space_size);
-  field.set = [](Settings& settings, const Value& value) {
-    settings.space_max_size.clear();
-    for (const std::string& text : std::get<std::vector<std::string>>(value)) {
-      if (auto parsed = parse_space_size(text)) {
-        settings.space_max_size.insert_or_assign(std::move(parsed->first), parsed->second);
-      }
-    }
-  };
-  field.get = [](const Settings& settings) {
-    std::vector<std::string> texts;
-    for (const auto& [space, size] : settings.space_max_size) {
-      texts.push_back(space + '=' + format_byte_count(size));
-    }
-    return Value(texts);
-  };
-  return field;
-}
-
-constexpr Field bind_field() {
-  Field field = text<&Settings::bind>("ADDRESS");
-  field.check = check_bind;
-  return field;
-}
-
-constexpr Field metrics_bind_field() {
-  Field field = optional_text<&Settings::metrics_bind>("ADDRESS");
-  field.check = check_metrics_bind;
-  return field;
-}
 
 constexpr std::array kRows = {
     Row{.name = "config",
@@ -418,6 +260,112 @@ constexpr std::array kRows = {
         .field = size<&Settings::max_head_size>({.min = 1 * kKiB, .max = 1 * kMiB}),
         .initial = "32KiB",
         .help = "The largest request line and headers together. More is refused with 431 or 414."},
+
+    Row{.name = "fetch",
+        .section = "Downloads",
+        .field = boolean<&Settings::fetch>(),
+        .initial = "true",
+        .help = "Answers /fetch?url=…: downloads any public URL once and keeps it."},
+    Row{.name = "fetch-max-size",
+        .section = "Downloads",
+        .field = size<&Settings::fetch_max_size>({.min = 1, .max = 1 * kTiB}),
+        .initial = "16GiB",
+        .help = "The largest file that is downloaded."},
+    Row{.name = "fetch-downloads-max",
+        .section = "Downloads",
+        .field = number<&Settings::fetch_downloads_max>("N", {.min = 1, .max = 1000}),
+        .initial = "64",
+        .help = "How many downloads go on at once, each with a thread; a thousand more may wait. "
+                "Any number of clients share one."},
+    Row{.name = "fetch-background",
+        .section = "Downloads",
+        .field = duration<&Settings::fetch_background>(0ms, 24h),
+        .initial = "60s",
+        .help = "How long a download goes on when the last client that waited for it has left."},
+    Row{.name = "fetch-negative-ttl",
+        .section = "Downloads",
+        .field = duration<&Settings::fetch_negative_ttl>(0ms, 24h),
+        .initial = "60s",
+        .help = "How long an origin's 404 or 410 is remembered, so that it is not asked again."},
+    Row{.name = "fetch-revalidate",
+        .section = "Downloads",
+        .field = duration<&Settings::fetch_revalidate>(0ms, 24h * 36'500),
+        .initial = "0s",
+        .help = "A file that was looked at longer ago is compared with its origin, in the "
+                "background. Other content there is counted and noted; the archived file stays. 0 "
+                "means never."},
+    Row{.name = "fetch-evict",
+        .section = "Downloads",
+        .field = boolean<&Settings::fetch_evict>(),
+        .initial = "false",
+        .help = "Lets downloaded files go when room is needed, like artifacts. Otherwise they stay "
+                "until somebody deletes them."},
+    Row{.name = "fetch-rate-limit",
+        .section = "Downloads",
+        .field = size<&Settings::fetch_rate_limit>({}),
+        .initial = "0",
+        .help = "The most that all downloads together take in a second. 0 means no limit."},
+    Row{.name = "fetch-rate-limit-per-origin",
+        .section = "Downloads",
+        .field = size<&Settings::fetch_rate_limit_per_origin>({}),
+        .initial = "0",
+        .help = "The same for the downloads from one origin: a host and its port."},
+    Row{.name = "fetch-rate-limit-per-client",
+        .section = "Downloads",
+        .field = size<&Settings::fetch_rate_limit_per_client>({}),
+        .initial = "0",
+        .help = "The most that /fetch sends to one client address in a second. 0 means no limit."},
+    Row{.name = "upstream-allow-hosts",
+        .section = "Downloads",
+        .field = list<&Settings::upstream_allow_hosts>("LIST", check_host_pattern),
+        .initial = "",
+        .help = "The only hosts that are asked, separated by commas; *.example.org means all below "
+                "example.org. Empty means all."},
+    Row{.name = "upstream-deny-hosts",
+        .section = "Downloads",
+        .field = list<&Settings::upstream_deny_hosts>("LIST", check_host_pattern),
+        .initial = "",
+        .help = "Hosts that are never asked, also when they are among those above."},
+    Row{.name = "upstream-allow-addresses",
+        .section = "Downloads",
+        .field = list<&Settings::upstream_allow_addresses>("LIST", check_address_block),
+        .initial = "",
+        .help = "Addresses or CIDR blocks that may be asked although they are not public. All "
+                "other private, loopback, link-local and special addresses are refused, so that "
+                "nobody reaches your own network through the cache."},
+    Row{.name = "upstream-proxy",
+        .section = "Downloads",
+        .field = upstream_proxy_field(),
+        .initial = "environment",
+        .help = "The HTTP proxy that origins are asked through: a URL, none, or what http_proxy, "
+                "https_proxy and no_proxy in the environment say.",
+        .secret = Secret::yes},
+    Row{.name = "upstream-ca-file",
+        .section = "Downloads",
+        .field = optional_text<&Settings::upstream_ca_file>("FILE"),
+        .initial = "",
+        .help = "Certificate authorities (PEM) that are trusted beside those of the system."},
+    Row{.name = "upstream-connect-timeout",
+        .section = "Downloads",
+        .field = duration<&Settings::upstream_connect_timeout>(100ms, 1h),
+        .initial = "10s",
+        .help = "How long the way to an origin may take: name, connection and TLS."},
+    Row{.name = "upstream-idle-timeout",
+        .section = "Downloads",
+        .field = duration<&Settings::upstream_idle_timeout>(100ms, 24h),
+        .initial = "60s",
+        .help = "How long an origin may send nothing."},
+    Row{.name = "upstream-timeout",
+        .section = "Downloads",
+        .field = duration<&Settings::upstream_timeout>(1s, 24h * 30),
+        .initial = "10m",
+        .help = "How long a whole download may take, with all that is tried again."},
+    Row{.name = "upstream-retries",
+        .section = "Downloads",
+        .field = number<&Settings::upstream_retries>("N", {.min = 0, .max = 20}),
+        .initial = "3",
+        .help = "How often a download that failed for a while is tried again; one that broke off "
+                "goes on where it was if the origin allows that."},
 
     Row{.name = "head-timeout",
         .section = "Timeouts",

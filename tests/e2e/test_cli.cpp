@@ -195,7 +195,7 @@ TEST_SUITE("cli::polykit-cache") {
     const Finished behind = run_program({"config", "show", "--port=7"});
 
     CHECK(before.exit_code == 0);
-    CHECK(contains(before.out, "port                        7          flag --port\n"));
+    CHECK(contains(before.out, "port                         7          flag --port\n"));
     CHECK(before.out == behind.out);
   }
 

@@ -98,6 +98,26 @@ struct Settings {
   std::size_t max_artifact_files = 0;
   ByteCount max_head_size = 0;
 
+  bool fetch = false;
+  ByteCount fetch_max_size = 0;
+  std::size_t fetch_downloads_max = 0;
+  std::chrono::milliseconds fetch_background{};
+  std::chrono::milliseconds fetch_negative_ttl{};
+  std::chrono::milliseconds fetch_revalidate{}; ///< 0: never
+  bool fetch_evict = false;
+  ByteCount fetch_rate_limit = 0;                ///< bytes per second; 0: any
+  ByteCount fetch_rate_limit_per_origin = 0;     ///< likewise
+  ByteCount fetch_rate_limit_per_client = 0;     ///< likewise
+  std::vector<std::string> upstream_allow_hosts; ///< empty: all
+  std::vector<std::string> upstream_deny_hosts;
+  std::vector<std::string> upstream_allow_addresses; ///< that are not public
+  std::string upstream_proxy;                        ///< kProxyFromEnvironment, kNoProxy, or a URL
+  std::string upstream_ca_file;                      ///< empty: the system's authorities only
+  std::chrono::milliseconds upstream_connect_timeout{};
+  std::chrono::milliseconds upstream_idle_timeout{};
+  std::chrono::milliseconds upstream_timeout{};
+  unsigned upstream_retries = 0;
+
   std::chrono::milliseconds head_timeout{};
   std::chrono::milliseconds body_timeout{};
   std::chrono::milliseconds write_timeout{};
@@ -110,6 +130,10 @@ struct Settings {
   bool access_log = false;
   std::string access_log_file; ///< empty: with the other lines
 };
+
+/// What upstream_proxy says besides a URL.
+constexpr std::string_view kProxyFromEnvironment = "environment";
+constexpr std::string_view kNoProxy = "none";
 
 /// Where to listen.
 struct Address {

@@ -164,9 +164,9 @@ TEST_SUITE("config::reference") {
     const auto has_line = [&text](const std::string& line) {
       return text.find(line + "\n") != std::string::npos;
     };
-    CHECK(has_line("storage-dir                 ./cache    default"));
-    CHECK(has_line("max-size                    5GiB       file s.yaml:2"));
-    CHECK(has_line("port                        0          flag --port"));
+    CHECK(has_line("storage-dir                  ./cache    default"));
+    CHECK(has_line("max-size                     5GiB       file s.yaml:2"));
+    CHECK(has_line("port                         0          flag --port"));
     CHECK(std::ranges::count(text, '\n') == std::ssize(flag_names()));
   }
 
