@@ -4,10 +4,12 @@
 #include "activation.hpp"
 #include "auth.hpp"
 #include "descriptor_limit.hpp"
+#include "fetch_metrics.hpp"
 #include "handover.hpp"
 #include "lifecycle.hpp"
 #include "metrics_listener.hpp"
 #include "notifier.hpp"
+#include "outgoing.hpp"
 #include "polykit_options.hpp"
 #include "program.hpp"
 #include "request_metrics.hpp"
@@ -23,6 +25,7 @@
 #include "pkc/ops/log.hpp"
 #include "pkc/ops/metrics.hpp"
 #include "pkc/protocols/admin.hpp"
+#include "pkc/protocols/fetch.hpp"
 #include "pkc/protocols/polykit.hpp"
 #include "pkc/store/content_store.hpp"
 #include "pkc/store/readiness.hpp"
@@ -219,6 +222,32 @@ std::unique_ptr<ScrubJob> make_scrub(const config::Settings& settings,
                                                                    std::chrono::minutes(1))});
 }
 
+/// Null when it is turned off.
+Result<std::unique_ptr<Outgoing>> mount_fetch(http::Router& router,
+                                              const config::Settings& settings,
+                                              Storage& storage,
+                                              ops::Log& log,
+                                              ops::Metrics& metrics) {
+  if (!settings.fetch) {
+    return nullptr;
+  }
+  TRY_ASSIGN(
+      auto outgoing,
+      Outgoing::make(
+          settings,
+          {.store = storage.contents(), .clock = system_clock(), .log = log, .metrics = metrics}));
+  protocols::mount_fetch(
+      router,
+      {.archive = storage.archive(),
+       .contents = storage.contents(),
+       .downloads = outgoing->downloads(),
+       .clock = system_clock(),
+       .log = log,
+       .metrics = metrics},
+      {.size_max = settings.fetch_max_size, .revalidate_age = settings.fetch_revalidate});
+  return outgoing;
+}
+
 Result<void> run(const config::Settings& settings, Start start, Notifier& notifier, ops::Log& log) {
   ops::Metrics metrics;
   TRY_ASSIGN(const auto storage,
@@ -233,6 +262,7 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
   http::Router router;
   router.guard(auth->control());
   protocols::mount_polykit(router, storage->polykit(), log, metrics, polykit_options(settings));
+  TRY_ASSIGN(const auto outgoing, mount_fetch(router, settings, *storage, log, metrics));
   if (settings.metrics_bind.empty()) {
     protocols::mount_metrics(router, metrics);
   }
@@ -257,6 +287,7 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
              http::Server::start(
                  server_options(settings), std::move(router), access_log, std::move(passed)));
   const std::array collectors = {
+      add_archive_metrics(metrics, storage->index()),
       add_server_metrics(metrics, *server),
       add_disk_metrics(metrics, posix_file_system(), settings.storage_dir, system_clock()),
       add_process_metrics(metrics, {.version = kVersion, .commit = kCommit}, system_clock())};

@@ -83,7 +83,8 @@ RequestMetrics::RequestMetrics(ops::Metrics& metrics, std::span<const http::Endp
                                          "Clients that TLS could not be agreed on with.")),
       exceptions_(metrics.counter("polykit_cache_internal_errors_total",
                                   "Errors that nobody foresaw: each is in the log, and a bug or a "
-                                  "machine at its limits.")) {
+                                  "machine at its limits.")),
+      fetch_(metrics) {
   protocols_.push_back(make_cells(metrics, ""));
   add_method(metrics, protocols_.front(), Method::other);
   for (const http::Endpoint& endpoint : endpoints) {
@@ -128,6 +129,9 @@ void RequestMetrics::count(const AccessRecord& record) {
   }
   if (record.aborted) {
     cells.aborted->add();
+  }
+  if (record.protocol == kFetchProtocol) {
+    fetch_.count(record);
   }
 }
 

@@ -1,6 +1,8 @@
 // RequestMetrics: counts finished requests.
 #pragma once
 
+#include "fetch_metrics.hpp"
+
 #include "pkc/http/router.hpp"
 #include "pkc/http/server.hpp"
 #include "pkc/ops/metrics.hpp"
@@ -46,6 +48,7 @@ class RequestMetrics {
   std::vector<ProtocolCells> protocols_; ///< the first is none; few, so a search is a glance
   ops::Counter& handshakes_failed_;
   ops::Counter& exceptions_;
+  FetchMetrics fetch_;
 };
 
 } // namespace pkc::app

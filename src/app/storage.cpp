@@ -9,6 +9,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
@@ -47,9 +48,7 @@ blob::DiskOptions disk_options(const config::Settings& settings, UniqueFd inheri
           .inherited_lock = std::move(inherited_lock)};
 }
 
-store::StoreOptions store_options(const config::Settings& settings,
-                                  locks::KeyLocks& key_locks,
-                                  store::Catalog& catalog) {
+store::StoreOptions store_options(const config::Settings& settings, locks::KeyLocks& key_locks) {
   const auto verify_reads = [&] {
     switch (settings.verify_reads) {
       case config::VerifyReads::first:
@@ -63,10 +62,12 @@ store::StoreOptions store_options(const config::Settings& settings,
   };
   return {.verify_reads = verify_reads(),
           .verify_ahead_max = settings.verify_ahead_max,
+          .overwrite = store::Overwrite::no,
+          .blobs = store::StoreOptions{}.blobs,
           .entry_cache_max = settings.entry_cache_max,
           .open_files_max = settings.open_files_max,
           .key_locks = &key_locks,
-          .catalog = &catalog};
+          .catalog = nullptr};
 }
 
 /// A relative directory is told as an absolute one: services start in other places than shells.
@@ -123,28 +124,45 @@ void rest(const std::stop_token& stop, std::chrono::milliseconds time) {
 
 } // namespace
 
+Result<Storage::Backends> Storage::Backends::of(std::unique_ptr<blob::Backend> root) {
+  Backends backends;
+  TRY_ASSIGN(backends.content, root->make_space(kContentSpace));
+  TRY_ASSIGN(backends.fetch, root->make_space(kFetchSpace));
+  backends.polykit = std::move(root);
+  return backends;
+}
+
 Storage::Storage(const config::Settings& settings,
                  StorageParts parts,
-                 std::unique_ptr<blob::Backend> backend,
+                 Backends backends,
                  locks::LockFile key_lock_file)
     : parts_(parts),
-      backend_(std::move(backend)),
+      backends_(std::move(backends)),
       key_lock_file_(std::move(key_lock_file)),
       key_locks_(&key_lock_file_),
       index_(open_index(settings, parts, index_trouble_)),
       room_(room_limits(settings)),
-      polykit_catalog_({.backend = *backend_,
-                        .key_locks = key_locks_,
-                        .index = *index_,
-                        .room = room_,
-                        .log = parts.log},
-                       std::string(kPolykitSpace)),
-      polykit_(store::make_content_store(*backend_,
-                                         parts.clock,
-                                         parts.log,
-                                         parts.metrics,
-                                         store_options(settings, key_locks_, polykit_catalog_))),
-      evictor_({.backend = *backend_,
+      polykit_(make_space(settings, *backends_.polykit, kPolykitSpace, {.cache_divisor = 2})),
+      content_(make_space(
+          settings, *backends_.content, kContentSpace, {.blobs = store::Blobs::addressed})),
+      fetch_(make_space(settings,
+                        *backends_.fetch,
+                        kFetchSpace,
+                        {.overwrite = store::Overwrite::yes, .blobs = store::Blobs::encoded})),
+      contents_({.objects = *content_.store,
+                 .backend = *backends_.content,
+                 .decoders = decoders_,
+                 .encoders = encoders_,
+                 .catalog = content_.catalog.get()}),
+      fetch_records_({.objects = *fetch_.store,
+                      .backend = *backends_.fetch,
+                      .decoders = decoders_,
+                      .encoders = encoders_}),
+      archive_({.records = fetch_records_,
+                .contents = contents_,
+                .clock = parts.clock,
+                .log = parts.log}),
+      evictor_({.backend = *backends_.polykit,
                 .index = *index_,
                 .room = room_,
                 .clock = parts.clock,
@@ -153,7 +171,7 @@ Storage::Storage(const config::Settings& settings,
                {.unused_max = std::chrono::floor<std::chrono::seconds>(settings.max_age),
                 .tick = store::EvictorOptions{}.tick,
                 .batch = store::EvictorOptions{}.batch}),
-      inventory_({.backend = *backend_,
+      inventory_({.backend = *backends_.polykit,
                   .index = *index_,
                   .room = room_,
                   .clock = parts.clock,
@@ -162,35 +180,76 @@ Storage::Storage(const config::Settings& settings,
                  std::chrono::floor<std::chrono::seconds>(settings.max_age)),
       index_job_("index", [this](const std::stop_token& stop) { run_index_job(stop); }),
       eviction_job_("eviction", [this](const std::stop_token& stop) { evictor_.run(stop); }) {
-  evictor_.add_space(std::string(kPolykitSpace), *polykit_);
-  inventory_.add_space(polykit_catalog_, *polykit_);
+  evictor_.add_space(std::string(kPolykitSpace), *polykit_.store);
+  if (settings.fetch_evict) {
+    evictor_.add_space(std::string(kContentSpace), *content_.store);
+    evictor_.add_space(std::string(kFetchSpace), *fetch_.store);
+  }
+  for (Space* const space : spaces()) {
+    inventory_.add_space(*space->catalog, *space->store);
+  }
+}
+
+Storage::Space Storage::make_space(const config::Settings& settings,
+                                   blob::Backend& backend,
+                                   std::string_view name,
+                                   SpaceKind kind) {
+  Space space;
+  space.catalog = std::make_unique<store::Catalog>(store::CatalogParts{.backend = backend,
+                                                                       .key_locks = key_locks_,
+                                                                       .index = *index_,
+                                                                       .room = room_,
+                                                                       .log = parts_.log},
+                                                   std::string(name));
+  store::StoreOptions options = store_options(settings, key_locks_);
+  // One setting for all of them: half of it for artifacts, the rest for what is downloaded.
+  options.entry_cache_max = std::max<std::size_t>(options.entry_cache_max / kind.cache_divisor, 1);
+  options.open_files_max /= kind.cache_divisor;
+  options.overwrite = kind.overwrite;
+  options.blobs = kind.blobs;
+  options.catalog = space.catalog.get();
+  space.store =
+      store::make_content_store(backend, parts_.clock, parts_.log, parts_.metrics, options);
+  return space;
+}
+
+Result<void> Storage::begin_books() {
+  for (Space* const space : spaces()) {
+    if (!space->begun) {
+      TRY(space->catalog->begin());
+      space->begun = true;
+    }
+  }
+  return {};
 }
 
 Result<std::unique_ptr<Storage>> Storage::open(const config::Settings& settings,
                                                StorageParts parts,
                                                UniqueFd inherited_lock) {
-  TRY_ASSIGN(auto backend, open_backend(disk_options(settings, std::move(inherited_lock))));
+  TRY_ASSIGN(auto root, open_backend(disk_options(settings, std::move(inherited_lock))));
+  TRY_ASSIGN(auto backends, Backends::of(std::move(root)));
   TRY_ASSIGN(locks::LockFile key_lock_file,
              locks::LockFile::open(settings.storage_dir + '/' + std::string(blob::kKeyLockFile)));
   return std::unique_ptr<Storage>(
-      new Storage(settings, parts, std::move(backend), std::move(key_lock_file)));
+      new Storage(settings, parts, std::move(backends), std::move(key_lock_file)));
 }
 
 Result<std::unique_ptr<Storage>> Storage::open_beside(const config::Settings& settings,
                                                       StorageParts parts) {
-  TRY_ASSIGN(auto backend,
+  TRY_ASSIGN(auto root,
              blob::open_disk_backend(posix_file_system(), disk_options(settings, UniqueFd())));
+  TRY_ASSIGN(auto backends, Backends::of(std::move(root)));
   TRY_ASSIGN(locks::LockFile key_lock_file,
              locks::LockFile::open(settings.storage_dir + '/' + std::string(blob::kKeyLockFile)));
   return std::unique_ptr<Storage>(
-      new Storage(settings, parts, std::move(backend), std::move(key_lock_file)));
+      new Storage(settings, parts, std::move(backends), std::move(key_lock_file)));
 }
 
 Result<store::CompareProgress> Storage::compare(std::optional<index::Time> since,
                                                 const store::Catalog::Report& report) {
   const index::State seen = index_->state();
   store::CompareProgress progress;
-  TRY(polykit_catalog_.compare(since, {}, [&](const store::CompareProgress& now) {
+  TRY(compare_spaces(since, {}, [&](const store::CompareProgress& now) {
     progress = now;
     report(now);
   }));
@@ -201,6 +260,39 @@ Result<store::CompareProgress> Storage::compare(std::optional<index::Time> since
   return progress;
 }
 
+/// One space after the other, with one report. False when it was stopped.
+Result<bool> Storage::compare_spaces(std::optional<index::Time> since,
+                                     const std::stop_token& stop,
+                                     const store::Catalog::Report& report) {
+  store::CompareProgress before;
+  for (const Space* const space : spaces()) {
+    store::CompareProgress sum;
+    TRY_ASSIGN(const bool whole,
+               space->catalog->compare(since, stop, [&](const store::CompareProgress& now) {
+                 sum = {.shards = before.shards + now.shards,
+                        .shards_done = before.shards_done + now.shards_done,
+                        .objects = before.objects + now.objects,
+                        .added = before.added + now.added,
+                        .removed = before.removed + now.removed};
+                 report(sum);
+               }));
+    if (!whole) {
+      return false;
+    }
+    before = sum.shards == 0 ? before : sum;
+  }
+  return true;
+}
+
+/// False when one of them was too busy.
+bool Storage::settle() {
+  bool settled = true;
+  for (const Space* const space : spaces()) {
+    settled = space->catalog->settle().value_or(false) && settled;
+  }
+  return settled;
+}
+
 Storage::~Storage() {
   index_job_.request_stop();
   eviction_job_.request_stop();
@@ -208,14 +300,14 @@ Storage::~Storage() {
 
 void Storage::start_jobs() {
   // Here, so that in the usual case what was stored before counts before the first upload.
-  books_begun_ = polykit_catalog_.begin().has_value();
+  books_begun_ = begin_books().has_value();
   index_job_.start();
   eviction_job_.start();
 }
 
 void Storage::run_index_job(const std::stop_token& stop) {
   while (!books_begun_ && !stop.stop_requested()) { // somebody else has locked the database
-    books_begun_ = polykit_catalog_.begin().has_value();
+    books_begun_ = begin_books().has_value();
     rest(stop, kStepInterval);
   }
   keep_in_step(stop);
@@ -239,7 +331,7 @@ void Storage::keep_in_step(const std::stop_token& stop) {
       rest(stop, done ? kStepInterval : kCompareRetry);
     }
     if (!settled) {
-      settled = polykit_catalog_.settle().value_or(false);
+      settled = settle();
     }
     rest(stop, kStepInterval);
   }
@@ -250,8 +342,8 @@ bool Storage::bring_in_step(const index::State& seen,
                             std::optional<index::Time> since,
                             const std::stop_token& stop) {
   store::CompareProgress progress;
-  const auto whole = polykit_catalog_.compare(
-      since, stop, [&](const store::CompareProgress& now) { progress = now; });
+  const auto whole =
+      compare_spaces(since, stop, [&](const store::CompareProgress& now) { progress = now; });
   auto marked = whole && *whole ? Result<bool>(true) : Result<bool>(false);
   if (*marked && !seen.complete) {
     marked = index_->mark_complete(seen);

@@ -13,13 +13,18 @@
 #include "pkc/locks/lock_file.hpp"
 #include "pkc/ops/log.hpp"
 #include "pkc/ops/metrics.hpp"
+#include "pkc/store/archive.hpp"
 #include "pkc/store/catalog.hpp"
+#include "pkc/store/content_addressed_store.hpp"
 #include "pkc/store/content_store.hpp"
 #include "pkc/store/evictor.hpp"
 #include "pkc/store/inventory.hpp"
+#include "pkc/store/record_store.hpp"
 #include "pkc/store/room.hpp"
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -30,6 +35,10 @@ namespace pkc::app {
 
 /// The space of the Polykit protocol, which lies at the root of the storage directory.
 inline constexpr std::string_view kPolykitSpace = "polykit";
+/// What is stored once under the digest of its content, whichever protocol brought it.
+inline constexpr std::string_view kContentSpace = "cas";
+/// Which URL has which content.
+inline constexpr std::string_view kFetchSpace = "fetch";
 
 /// The database of the index, in the storage directory.
 inline constexpr std::string_view kIndexFile = "index.db";
@@ -63,17 +72,19 @@ class Storage {
   static Result<std::unique_ptr<Storage>> open_beside(const config::Settings& settings,
                                                       StorageParts parts);
 
-  [[nodiscard]] blob::Backend& backend() { return *backend_; }
+  [[nodiscard]] blob::Backend& backend() { return *backends_.polykit; }
   [[nodiscard]] index::Index& index() { return *index_; }
   /// Why the index is one in memory, which ends with the process; empty: it is none.
   [[nodiscard]] const std::string& index_trouble() const { return index_trouble_; }
   [[nodiscard]] store::Room& room() { return room_; }
-  [[nodiscard]] store::ContentStore& polykit() { return *polykit_; }
+  [[nodiscard]] store::ContentStore& polykit() { return *polykit_.store; }
+  [[nodiscard]] store::ContentAddressedStore& contents() { return contents_; }
+  [[nodiscard]] store::Archive& archive() { return archive_; }
   [[nodiscard]] store::Inventory& inventory() { return inventory_; }
 
   /// For a command, in place of the jobs: takes over what the index says of the room that is taken.
   /// Errors: those of the index.
-  Result<void> begin_books() { return polykit_catalog_.begin(); }
+  Result<void> begin_books();
   /// For a command, likewise: brings the index in step with all files, or those that may have
   /// changed since it was. Errors: those of index and disk.
   Result<store::CompareProgress> compare(std::optional<index::Time> since,
@@ -86,25 +97,58 @@ class Storage {
   void compare_soon() { compare_asked_ = true; }
 
  private:
+  struct Backends {
+    std::unique_ptr<blob::Backend> polykit; ///< the root of the directory
+    std::unique_ptr<blob::Backend> content;
+    std::unique_ptr<blob::Backend> fetch;
+
+    static Result<Backends> of(std::unique_ptr<blob::Backend> root);
+  };
+  struct SpaceKind {
+    store::Overwrite overwrite = store::Overwrite::no;
+    store::Blobs blobs = store::StoreOptions{}.blobs;
+    std::size_t cache_divisor = 4; ///< which part of what may be kept in memory and open
+  };
+  /// The names of one protocol, or of several that share them.
+  struct Space {
+    std::unique_ptr<store::Catalog> catalog;
+    std::unique_ptr<store::ContentStore> store;
+    bool begun = false; ///< the catalog
+  };
   Storage(const config::Settings& settings,
           StorageParts parts,
-          std::unique_ptr<blob::Backend> backend,
+          Backends backends,
           locks::LockFile key_lock_file);
   void run_index_job(const std::stop_token& stop);
+  Space make_space(const config::Settings& settings,
+                   blob::Backend& backend,
+                   std::string_view name,
+                   SpaceKind kind);
+  [[nodiscard]] std::array<Space*, 3> spaces() { return {&polykit_, &content_, &fetch_}; }
+  bool settle();
+  Result<bool> compare_spaces(std::optional<index::Time> since,
+                              const std::stop_token& stop,
+                              const store::Catalog::Report& report);
   void keep_in_step(const std::stop_token& stop);
   bool bring_in_step(const index::State& seen,
                      std::optional<index::Time> since,
                      const std::stop_token& stop);
 
   StorageParts parts_;
-  std::unique_ptr<blob::Backend> backend_;
+  Backends backends_;
   locks::LockFile key_lock_file_;
   locks::KeyLocks key_locks_;
   std::string index_trouble_;
   std::unique_ptr<index::Index> index_;
   store::Room room_;
-  store::Catalog polykit_catalog_;
-  std::unique_ptr<store::ContentStore> polykit_;
+  ZstdContextPool decoders_;
+  ZstdEncoderPool encoders_;
+  Space polykit_;
+  Space content_;
+  Space fetch_;
+  store::ContentAddressedStore contents_;
+  store::RecordStore fetch_records_;
+  store::Archive archive_;
   store::Evictor evictor_;
   store::Inventory inventory_;
   std::atomic<bool> compare_asked_{false};

@@ -1,5 +1,8 @@
 #include "pkc/base/codec.hpp"
 
+#include "pkc/base/http_text.hpp"
+
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -90,6 +93,25 @@ std::string encode_base64(ByteSpan bytes) {
   }
   text.append((4 - text.size() % 4) % 4, '=');
   return text;
+}
+
+std::optional<std::string> decode_percent(std::string_view text) {
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] != '%') {
+      decoded += text[at];
+      continue;
+    }
+    const int high = at + 2 < text.size() ? hex_digit(text[at + 1]) : -1;
+    const int low = high < 0 ? -1 : hex_digit(text[at + 2]);
+    if (low < 0) {
+      return std::nullopt;
+    }
+    decoded += static_cast<char>(high * 16 + low);
+    at += 2;
+  }
+  return decoded;
 }
 
 } // namespace pkc

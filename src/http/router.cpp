@@ -3,6 +3,7 @@
 #include "text.hpp"
 
 #include "pkc/base/assert.hpp"
+#include "pkc/base/codec.hpp"
 
 #include <algorithm>
 #include <array>
@@ -52,20 +53,7 @@ bool is_well_encoded(std::string_view text) {
 
 /// REQUIRES: is_well_encoded(text).
 std::string percent_decode(std::string_view text) {
-  if (!text.contains('%')) {
-    return std::string(text);
-  }
-  std::string decoded;
-  decoded.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    decoded += static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
-    i += 2;
-  }
-  return decoded;
+  return text.contains('%') ? decode_percent(text).value() : std::string(text);
 }
 
 bool equals_decoded(std::string_view encoded, std::string_view text) {

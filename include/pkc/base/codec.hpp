@@ -1,4 +1,4 @@
-// Base64, as clients write it.
+// Base64 and percent-encoding, as clients write them.
 #pragma once
 
 #include "pkc/base/bytes.hpp"
@@ -20,5 +20,9 @@ std::string encode_base64url(ByteSpan bytes);
 
 /// Standard alphabet, padded: what HTTP's Basic scheme asks for.
 std::string encode_base64(ByteSpan bytes);
+
+/// Percent-decodes once (RFC 3986 section 2.1); any byte may come out. Nothing when a "%" is not
+/// followed by two hex digits.
+std::optional<std::string> decode_percent(std::string_view text);
 
 } // namespace pkc

@@ -1,5 +1,7 @@
 #include "admin/query.hpp"
 
+#include "object/parameters.hpp"
+
 #include "pkc/base/clock.hpp"
 
 #include <algorithm>
@@ -11,53 +13,19 @@ namespace pkc::protocols::admin {
 
 namespace {
 
-/// Nothing for what is no hexadecimal digit.
-std::optional<unsigned> hex_value(char c) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  const char lower = c >= 'A' && c <= 'F' ? static_cast<char>(c + ('a' - 'A')) : c;
-  const std::size_t at = kDigits.find(lower);
-  return at == std::string_view::npos ? std::nullopt : std::optional(static_cast<unsigned>(at));
-}
-
 std::unexpected<Error> wrong(std::string_view name, const std::string& problem) {
   return fail(Errc::invalid_argument, std::string(name) + ": " + problem);
 }
 
 } // namespace
 
-std::optional<std::string> decode_query_text(std::string_view text) {
-  std::string decoded;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    if (text[at] != '%') {
-      decoded += text[at] == '+' ? ' ' : text[at];
-      continue;
-    }
-    const auto high = at + 2 < text.size() ? hex_value(text[at + 1]) : std::nullopt;
-    const auto low = high ? hex_value(text[at + 2]) : std::nullopt;
-    if (!low) {
-      return std::nullopt;
-    }
-    decoded += static_cast<char>(*high * 16 + *low);
-    at += 2;
-  }
-  return decoded;
-}
-
 Result<Query> Query::parse(std::string_view text) {
-  Query query;
-  while (!text.empty()) {
-    const std::string_view pair = text.substr(0, text.find('&'));
-    text.remove_prefix(std::min(pair.size() + 1, text.size()));
-    const std::size_t equals = std::min(pair.find('='), pair.size());
-    auto name = decode_query_text(pair.substr(0, equals));
-    auto value = decode_query_text(pair.substr(std::min(equals + 1, pair.size())));
-    if (!name || !value) {
-      return fail(Errc::invalid_argument, "the query has broken percent encoding");
-    }
-    if (!pair.empty() && !query.values_.try_emplace(*name, *std::move(value)).second) {
-      return wrong(*name, "is given twice");
-    }
+  auto parameters = object::parse_parameters(text, object::Plus::is_blank);
+  if (!parameters) {
+    return wrong(parameters.error().name, parameters.error().message);
   }
+  Query query;
+  query.values_ = *std::move(parameters);
   return query;
 }
 

@@ -37,7 +37,4 @@ class Query {
   std::map<std::string, std::string, std::less<>> values_;
 };
 
-/// Percent decoding, and blanks for "+"; nothing when it is broken.
-std::optional<std::string> decode_query_text(std::string_view text);
-
 } // namespace pkc::protocols::admin

@@ -199,8 +199,8 @@ TEST_SUITE("protocols::inventory") {
         {"prefix=" + std::string(129, 'a'), "prefix: is longer than any key"},
         {"colour=red", "colour: there is no such parameter"},
         {"limit=1&limit=2", "limit: is given twice"},
-        {"prefix=%4", "the query has broken percent encoding"},
-        {"prefix=%zz", "the query has broken percent encoding"},
+        {"prefix=%4", "prefix: has broken percent-encoding"},
+        {"prefix=%zz", "prefix: has broken percent-encoding"},
     };
     for (const auto& [query, message] : rows) {
       CAPTURE(query);
