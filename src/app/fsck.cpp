@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <functional>
@@ -92,6 +93,34 @@ Result<std::unique_ptr<FsckIndex>> open_index(const std::string& directory, bool
   return opened;
 }
 
+/// Every space of a directory, as a Storage has them.
+struct FsckSpaces {
+  explicit FsckSpaces(blob::Backend& root,
+                      std::unique_ptr<blob::Backend> of_content,
+                      std::unique_ptr<blob::Backend> of_fetch)
+      : content_backend(std::move(of_content)),
+        fetch_backend(std::move(of_fetch)),
+        all{{{.name = kPolykitSpace, .directory = "", .backend = root},
+             {.name = kContentSpace,
+              .directory = kContentSpace,
+              .backend = *content_backend,
+              .blobs = store::Blobs::addressed},
+             {.name = kFetchSpace,
+              .directory = kFetchSpace,
+              .backend = *fetch_backend,
+              .blobs = store::Blobs::encoded,
+              .contents = &all[1]}}} {}
+  FsckSpaces(const FsckSpaces&) = delete;
+  FsckSpaces& operator=(const FsckSpaces&) = delete;
+  FsckSpaces(FsckSpaces&&) = delete;
+  FsckSpaces& operator=(FsckSpaces&&) = delete;
+  ~FsckSpaces() = default;
+
+  std::unique_ptr<blob::Backend> content_backend;
+  std::unique_ptr<blob::Backend> fetch_backend;
+  std::array<store::FsckSpace, 3> all;
+};
+
 /// Waits for signals until it is destroyed: the first one stops the check.
 class Interruption {
  public:
@@ -156,6 +185,9 @@ Result<FsckDone> check_storage(const config::Settings& settings,
   disk.quarantine_size_max = settings.quarantine_max_size;
   disk.process = ::getpid();
   TRY_ASSIGN(const auto backend, blob::open_disk_backend(posix_file_system(), std::move(disk)));
+  TRY_ASSIGN(auto content_backend, backend->make_space(kContentSpace));
+  TRY_ASSIGN(auto fetch_backend, backend->make_space(kFetchSpace));
+  const FsckSpaces spaces(*backend, std::move(content_backend), std::move(fetch_backend));
   const auto upkeep = blob::make_disk_upkeep(posix_file_system(), settings.storage_dir);
   auto lock_file =
       locks::LockFile::open(settings.storage_dir + '/' + std::string(blob::kKeyLockFile));
@@ -165,12 +197,11 @@ Result<FsckDone> check_storage(const config::Settings& settings,
   locks::KeyLocks key_locks(lock_file ? &*lock_file : nullptr);
   TRY_ASSIGN(const auto index, open_index(settings.storage_dir, lock_file.has_value()));
   TRY_ASSIGN(auto summary,
-             store::check_store({.backend = *backend,
+             store::check_store({.spaces = spaces.all,
                                  .upkeep = *upkeep,
                                  .key_locks = key_locks,
                                  .clock = system_clock(),
                                  .index = index->index.get(),
-                                 .space = kPolykitSpace,
                                  .index_name = kIndexFile},
                                 {.repair = request.repair,
                                  .verify_content = request.verify_content,

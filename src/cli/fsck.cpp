@@ -102,9 +102,16 @@ std::string_view action_of(const Finding& finding, const Mode& mode) {
   std::unreachable();
 }
 
+/// What lies in no space is told so.
+nlohmann::ordered_json space_of(const Finding& finding) {
+  return finding.space.empty() ? nlohmann::ordered_json(nullptr)
+                               : nlohmann::ordered_json(finding.space);
+}
+
 nlohmann::ordered_json json_of(const Finding& finding, const Mode& mode) {
   nlohmann::ordered_json object = {{"fault", store::to_string(finding.fault)},
                                    {"damage", store::is_damage(finding.fault)},
+                                   {"space", space_of(finding)},
                                    {"subject", finding.subject},
                                    {"detail", finding.detail},
                                    {"action", action_of(finding, mode)}};
@@ -125,12 +132,18 @@ nlohmann::ordered_json json_of(const FsckSummary& summary) {
     found[std::string(store::to_string(static_cast<Fault>(at)))] = {
         {"found", summary.found.at(at)}, {"repaired", summary.repaired.at(at)}};
   }
+  nlohmann::ordered_json spaces = nlohmann::ordered_json::object();
+  for (const store::FsckSpaceSummary& space : summary.spaces) {
+    spaces[space.space] = {
+        {"objects", space.objects}, {"size", space.size}, {"damages", space.damages}};
+  }
   return {{"objects", summary.seen.objects},
           {"size", summary.seen.size},
           {"shards", summary.seen.shards},
           {"shards_done", summary.seen.shards_done},
           {"damages", summary.seen.damages},
           {"left", summary.left()},
+          {"spaces", spaces},
           {"faults", found},
           {"quarantined", summary.quarantined},
           {"quarantined_size", summary.quarantined_size},
@@ -158,10 +171,13 @@ class Report final : public store::FsckObserver {
     }
     constexpr std::size_t kFaultWidth = 18;
     constexpr std::size_t kActionWidth = 20;
+    constexpr std::size_t kSpaceWidth = 9;
     std::string line(store::to_string(finding.fault));
     line.resize(kFaultWidth, ' ');
     line += action_of(finding, mode_);
     line.resize(kFaultWidth + kActionWidth, ' ');
+    line += finding.space.empty() ? "-" : finding.space;
+    line.resize(kFaultWidth + kActionWidth + kSpaceWidth, ' ');
     line += printable(finding.subject);
     for (const std::string& text : {finding.detail, finding.reason}) {
       line += text.empty() ? "" : ": " + printable(text);
@@ -220,6 +236,12 @@ std::string Report::text_of(const FsckSummary& summary) const {
                      rounded(summary.seen.size) + ") in " +
                      counted(summary.seen.shards_done, "directory", "directories") +
                      (mode_.verify_content ? ", contents verified.\n" : ".\n");
+  for (const store::FsckSpaceSummary& space : summary.spaces) {
+    if (space.objects < summary.seen.objects && space.objects > 0) { // else it says nothing new
+      text += "  " + space.space + ": " + counted(space.objects, "object", "objects") + " (" +
+              rounded(space.size) + ")\n";
+    }
+  }
   text += summary.seen.damages == 0 ? std::string("No damage.\n")
                                     : counted(summary.seen.damages, "damage", "damages") + ", " +
                                           std::to_string(summary.seen.damages - left) +

@@ -63,7 +63,6 @@ class LocalContentStore final : public ContentStore {
 
   Result<std::unique_ptr<ObjectWriter>> begin_object(std::optional<Key> key);
   Result<bool> is_taken(const Key& key, ByteCount& replaced);
-  [[nodiscard]] bool describes(const Sidecar& sidecar, const Key& key) const;
   Result<std::unique_ptr<StoredObject>> open_pair(const Key& key, Locked locked);
   Result<std::unique_ptr<StoredObject>> kept_open(const Key& key, const Entry& entry);
   [[nodiscard]] std::unique_ptr<StoredObject> from_memory(Entry entry) const;
@@ -252,7 +251,7 @@ Result<std::shared_ptr<const Sidecar>> LocalContentStore::read_facts(
     return nullptr;
   }
   auto sidecar = parse_sidecar(*stored);
-  if (!sidecar || sidecar->size != identity.size || !describes(*sidecar, key)) {
+  if (!sidecar || sidecar->size != identity.size || !describes(*sidecar, key, options_.blobs)) {
     log_.debug("sidecar does not describe its blob", {{"key", key.id()}});
     return nullptr;
   }
@@ -277,19 +276,6 @@ Result<bool> LocalContentStore::lies_about_content(const StoredObject& object) c
     return false;
   }
   return options_.verify_reads == VerifyReads::never ? Result<bool>(true) : bytes_match(object);
-}
-
-bool LocalContentStore::describes(const Sidecar& sidecar, const Key& key) const {
-  const auto& content = sidecar.content;
-  switch (options_.blobs) {
-    case Blobs::as_sent:
-      return sidecar.key == key.id();
-    case Blobs::encoded:
-      return sidecar.key == key.id() && content;
-    case Blobs::addressed:
-      return sidecar.key == key.id() && content && Key::of(content->hash) == key;
-  }
-  std::unreachable();
 }
 
 Result<Scrubbed> LocalContentStore::scrub(const Key& key, const Pace& pace) {

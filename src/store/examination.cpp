@@ -1,5 +1,11 @@
 #include "examination.hpp"
 
+#include "verification.hpp"
+
+#include "pkc/base/stream.hpp"
+#include "pkc/blob/backend.hpp"
+#include "pkc/store/archive.hpp"
+#include "pkc/store/record_store.hpp"
 #include "pkc/store/sidecar.hpp"
 
 #include <memory>
@@ -12,7 +18,24 @@ namespace pkc::store {
 namespace {
 
 Examined faulty(Fault fault, std::string detail = {}) {
-  return {.state = Examined::State::faulty, .fault = fault, .detail = std::move(detail), .size = 0};
+  Examined seen;
+  seen.state = Examined::State::faulty;
+  seen.fault = fault;
+  seen.detail = std::move(detail);
+  return seen;
+}
+
+Examined stopped() {
+  Examined seen;
+  seen.state = Examined::State::stopped;
+  return seen;
+}
+
+Examined healthy(ByteCount size) {
+  Examined seen;
+  seen.state = Examined::State::healthy;
+  seen.size = size;
+  return seen;
 }
 
 Examined unreadable(const Error& error) {
@@ -34,65 +57,136 @@ Examined examine_without_blob(blob::Backend& backend,
   return has_sidecar ? faulty(Fault::orphan_sidecar) : Examined{};
 }
 
-Examined examine_bytes(const StoredObject& object, const Pace& pace) {
-  const auto match = bytes_match_once(object, pace);
+/// A record, which is small.
+class RecordText final : public ByteSink {
+ public:
+  Result<void> write(ByteSpan bytes) override {
+    text_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return text_.size() <= kRecordSizeMax ? Result<void>() : fail(Errc::corrupt, "is too long");
+  }
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+Examined examine_record(const std::string& text, const Key& key, ByteCount size) {
+  const auto source = parse_source(text);
+  if (!source) {
+    return faulty(Fault::wrong_content, source.error().message);
+  }
+  if (Archive::key_of(source->source_url) != key) {
+    return faulty(Fault::wrong_content, "it is the record of another URL");
+  }
+  Examined seen = healthy(size);
+  seen.refers_to = source->content;
+  return seen;
+}
+
+/// What the bytes decode to. They are what was written once.
+Examined examine_content(const FsckSpace& space,
+                         const Key& key,
+                         const StoredObject& object,
+                         ZstdContextPool& decoders,
+                         const Pace& pace) {
+  RecordText record;
+  const bool is_record = space.contents != nullptr;
+  const auto match = content_matches_once(object, decoders, is_record ? &record : nullptr, pace);
   if (!match) {
     return unreadable(match.error());
   }
   const std::optional<bool> verdict = *match;
   if (!verdict) {
-    return {.state = Examined::State::stopped, .fault = {}, .detail = {}, .size = 0};
+    return stopped();
   }
   if (!*verdict) {
-    return faulty(Fault::wrong_content, "should be SHA-256 " + object.sidecar->hash.hex());
+    const SidecarContent& content = *object.sidecar->content;
+    return faulty(Fault::wrong_content,
+                  "should decode to " + std::to_string(content.size) + " bytes of SHA-256 " +
+                      content.hash.hex());
   }
-  return {
-      .state = Examined::State::healthy, .fault = {}, .detail = {}, .size = object.identity.size};
+  return is_record ? examine_record(record.text(), key, object.identity.size)
+                   : healthy(object.identity.size);
+}
+
+struct Pair {
+  Examined seen;
+  StoredObject object; ///< when it is healthy
+};
+
+Pair look_at(const FsckSpace& space, const Key& key) {
+  auto file = space.backend.open(key.id());
+  if (!file) {
+    return {unreadable(file.error()), {}};
+  }
+  const auto text = space.backend.read_sidecar(key.id(), kSidecarSizeMax);
+  if (!text && text.error().code != Errc::corrupt && text.error().code != Errc::too_large) {
+    return {unreadable(text.error()), {}};
+  }
+  if (!*file) {
+    return {examine_without_blob(space.backend, key, text), {}};
+  }
+  if (!text) {
+    const bool oversize = text.error().code == Errc::too_large;
+    return {faulty(oversize ? Fault::oversize_sidecar : Fault::torn_sidecar, text.error().message),
+            {}};
+  }
+  const std::optional<std::string>& stored = *text;
+  if (!stored) {
+    return {faulty(Fault::orphan_blob), {}};
+  }
+  auto sidecar = parse_sidecar(*stored);
+  if (!sidecar) {
+    return {faulty(Fault::torn_sidecar, sidecar.error().message), {}};
+  }
+  if (!describes(*sidecar, key, space.blobs)) {
+    return {faulty(Fault::foreign_sidecar,
+                   sidecar->key != key.id() ? "it is of key " + sidecar->key
+                   : sidecar->content       ? "its content has another key"
+                                            : "it tells no content"),
+            {}};
+  }
+  const FileStat identity = (*file)->opened_stat();
+  if (sidecar->size != identity.size) {
+    return {faulty(Fault::wrong_size,
+                   "has " + std::to_string(identity.size) + " bytes, should have " +
+                       std::to_string(sidecar->size)),
+            {}};
+  }
+  return {healthy(identity.size),
+          {.sidecar = std::make_shared<const Sidecar>(*std::move(sidecar)),
+           .file = *std::move(file),
+           .verified = false,
+           .identity = identity}};
 }
 
 } // namespace
 
-Examined examine(blob::Backend& backend, const Key& key, VerifyContent verify, const Pace& pace) {
-  auto file = backend.open(key.id());
-  if (!file) {
-    return unreadable(file.error());
+Examined examine_pair(const FsckSpace& space, const Key& key) {
+  return look_at(space, key).seen;
+}
+
+Examined examine_bytes(const FsckSpace& space,
+                       const Key& key,
+                       ZstdContextPool& decoders,
+                       const Pace& pace) {
+  Pair pair = look_at(space, key);
+  if (pair.seen.state != Examined::State::healthy) {
+    return pair.seen;
   }
-  const auto text = backend.read_sidecar(key.id(), kSidecarSizeMax);
-  if (!text && text.error().code != Errc::corrupt && text.error().code != Errc::too_large) {
-    return unreadable(text.error());
+  const auto match = bytes_match_once(pair.object, pace);
+  if (!match) {
+    return unreadable(match.error());
   }
-  if (!*file) {
-    return examine_without_blob(backend, key, text);
+  const std::optional<bool> verdict = *match;
+  if (!verdict) {
+    return stopped();
   }
-  if (!text) {
-    const bool oversize = text.error().code == Errc::too_large;
-    return faulty(oversize ? Fault::oversize_sidecar : Fault::torn_sidecar, text.error().message);
+  if (!*verdict) {
+    return faulty(Fault::wrong_content, "should be SHA-256 " + pair.object.sidecar->hash.hex());
   }
-  const std::optional<std::string>& stored = *text;
-  if (!stored) {
-    return faulty(Fault::orphan_blob);
-  }
-  auto sidecar = parse_sidecar(*stored);
-  if (!sidecar) {
-    return faulty(Fault::torn_sidecar, sidecar.error().message);
-  }
-  if (sidecar->key != key.id()) {
-    return faulty(Fault::foreign_sidecar, "it is of key " + sidecar->key);
-  }
-  const FileStat identity = (*file)->opened_stat();
-  if (sidecar->size != identity.size) {
-    return faulty(Fault::wrong_size,
-                  "has " + std::to_string(identity.size) + " bytes, should have " +
-                      std::to_string(sidecar->size));
-  }
-  if (verify == VerifyContent::no) {
-    return {.state = Examined::State::healthy, .fault = {}, .detail = {}, .size = identity.size};
-  }
-  return examine_bytes(StoredObject{.sidecar = std::make_shared<const Sidecar>(*std::move(sidecar)),
-                                    .file = *std::move(file),
-                                    .verified = false,
-                                    .identity = identity},
-                       pace);
+  return space.blobs == Blobs::as_sent ? pair.seen
+                                       : examine_content(space, key, pair.object, decoders, pace);
 }
 
 } // namespace pkc::store

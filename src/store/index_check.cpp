@@ -83,7 +83,7 @@ void IndexCheck::begin() {
 void IndexCheck::heal_structure(std::string detail) {
   const Result<void> healed = repair_ == Repair::yes ? target_.index->repair() : Result<void>();
   changed_ = repair_ == Repair::yes;
-  tell_(Fault::broken_index, std::string(target_.index_name), std::move(detail), healed);
+  tell_(nullptr, Fault::broken_index, std::string(target_.index_name), std::move(detail), healed);
   if (repair_ == Repair::no || !healed) {
     skip("it is damaged", false);
   }
@@ -103,19 +103,21 @@ void IndexCheck::see_how_complete() {
 }
 
 /// What a crash has left out of the index is no drift: the server will look for it.
-bool IndexCheck::is_known_to_be_behind(const std::string& shard) const {
+bool IndexCheck::is_known_to_be_behind(const FsckSpace& space, const std::string& shard) const {
   if (!behind_since_ || repair_ == Repair::yes) {
     return false;
   }
-  const auto directory = target_.backend.stat_shard(shard);
+  const auto directory = space.backend.stat_shard(shard);
   return !directory || !*directory || time_of((*directory)->mtime_ns) >= *behind_since_;
 }
 
-void IndexCheck::check_shard(const std::string& shard, const ShardFiles& files) {
-  if (!compares() || is_known_to_be_behind(shard)) {
+void IndexCheck::check_shard(const FsckSpace& space,
+                             const std::string& shard,
+                             const ShardFiles& files) {
+  if (!compares() || is_known_to_be_behind(space, shard)) {
     return;
   }
-  const auto rows = target_.index->with_prefix(target_.space, shard);
+  const auto rows = target_.index->with_prefix(space.name, shard);
   if (!rows) {
     fail_with(rows.error());
     return;
@@ -124,19 +126,19 @@ void IndexCheck::check_shard(const std::string& shard, const ShardFiles& files) 
   auto file = files.healthy.begin();
   const auto skip_to = [&](std::string_view key) {
     for (; file != files.healthy.end() && file->first < key; ++file) {
-      found.push_back({.fault = Fault::not_in_index, .name = file->first});
+      found.push_back({.space = &space, .fault = Fault::not_in_index, .name = file->first});
     }
   };
   for (const index::Object& row : *rows) {
     skip_to(row.key);
     if (file == files.healthy.end() || file->first != row.key) {
       if (!files.others.contains(row.key)) {
-        found.push_back({.fault = Fault::only_in_index, .name = row.key});
+        found.push_back({.space = &space, .fault = Fault::only_in_index, .name = row.key});
       }
       continue;
     }
     if (!agree(row, file->second)) {
-      found.push_back({.fault = Fault::wrong_in_index, .name = row.key});
+      found.push_back({.space = &space, .fault = Fault::wrong_in_index, .name = row.key});
     }
     ++file;
   }
@@ -222,7 +224,8 @@ void IndexCheck::settle_batch(std::span<const Suspicion> suspicions, index::Time
   }
   std::erase_if(drifts, [](const Drift& drift) { return drift.of.told; });
   for (Drift& drift : drifts) {
-    tell_(drift.of.fault, std::move(drift.of.name), std::move(drift.detail), written);
+    tell_(
+        drift.of.space, drift.of.fault, std::move(drift.of.name), std::move(drift.detail), written);
   }
 }
 
@@ -230,16 +233,17 @@ void IndexCheck::settle_batch(std::span<const Suspicion> suspicions, index::Time
 Result<std::optional<IndexCheck::Drift>> IndexCheck::confirm(const Suspicion& suspicion,
                                                              index::Time now) {
   const bool repairs = repair_ == Repair::yes;
+  const FsckSpace& space = *suspicion.space;
   TRY_ASSIGN(const auto held,
              target_.key_locks.acquire(
                  suspicion.name, repairs ? KeyLocks::Mode::exclusive : KeyLocks::Mode::shared));
-  TRY_ASSIGN(const auto row, target_.index->find(target_.space, suspicion.name));
+  TRY_ASSIGN(const auto row, target_.index->find(space.name, suspicion.name));
   const auto key = Key::parse_hex(suspicion.name);
   Examined seen;
   std::optional<FileStat> blob;
   if (key) {
-    seen = examine(target_.backend, *key, VerifyContent::no, [](std::size_t) { return true; });
-    TRY_ASSIGN(blob, target_.backend.stat(key->id()));
+    seen = examine_pair(space, *key);
+    TRY_ASSIGN(blob, space.backend.stat(key->id()));
   }
   Drift drift{.of = suspicion, .detail = {}};
   if (seen.state == Examined::State::absent) {
@@ -247,7 +251,7 @@ Result<std::optional<IndexCheck::Drift>> IndexCheck::confirm(const Suspicion& su
       return std::nullopt;
     }
     if (repairs) {
-      target_.index->note_removed(target_.space, suspicion.name);
+      target_.index->note_removed(space.name, suspicion.name);
     }
     return drift;
   }
@@ -258,7 +262,7 @@ Result<std::optional<IndexCheck::Drift>> IndexCheck::confirm(const Suspicion& su
   }
   drift.detail = counted(seen.size) + (row ? ", in the index " + counted(row->size) : "");
   if (repairs) {
-    target_.index->note_found({.space = target_.space,
+    target_.index->note_found({.space = space.name,
                                .key = suspicion.name,
                                .size = seen.size,
                                .disk_size = disk_size_of(seen.size),
@@ -267,15 +271,15 @@ Result<std::optional<IndexCheck::Drift>> IndexCheck::confirm(const Suspicion& su
   return drift;
 }
 
-void IndexCheck::removed(std::string_view name) {
+void IndexCheck::removed(const FsckSpace& space, std::string_view name) {
   changed_ = true;
   if (target_.index == nullptr) {
     return;
   }
-  target_.index->note_removed(target_.space, name);
+  target_.index->note_removed(space.name, name);
   // A server that has just stored it may write so only after us.
   suspicions_.lock()->push_back(
-      {.fault = Fault::only_in_index, .name = std::string(name), .told = true});
+      {.space = &space, .fault = Fault::only_in_index, .name = std::string(name), .told = true});
   if (++removed_ % index::Index::kFoundBatch == 0) {
     if (const auto written = target_.index->flush(); !written) {
       fail_with(written.error());
@@ -284,25 +288,29 @@ void IndexCheck::removed(std::string_view name) {
 }
 
 /// Rows of shards that have no directory any more.
-Result<void> IndexCheck::check_vanished_shards(const std::vector<std::string>& shards) {
+Result<void> IndexCheck::check_vanished_shards(const FsckSpace& space,
+                                               const std::vector<std::string>& shards) {
   TRY_ASSIGN(const auto with_rows,
-             index::shards_with_rows(*target_.index, target_.space, blob::kShardSize));
+             index::shards_with_rows(*target_.index, space.name, blob::kShardSize));
   for (const std::string& shard : with_rows) {
     if (!std::ranges::binary_search(shards, shard)) {
-      check_shard(shard, {});
+      check_shard(space, shard, {});
     }
   }
   return {};
 }
 
-void IndexCheck::finish(const std::vector<std::string>& shards) {
+void IndexCheck::finish(std::span<const std::vector<std::string>> shards) {
   if (target_.index == nullptr) {
     return;
   }
-  if (compares()) {
-    if (const auto checked = check_vanished_shards(shards); !checked) {
+  for (std::size_t at = 0; at < shards.size() && compares(); ++at) {
+    const auto checked = check_vanished_shards(target_.spaces[at], shards[at]);
+    if (!checked) {
       fail_with(checked.error());
     }
+  }
+  if (compares()) {
     settle(std::exchange(*suspicions_.lock(), {}));
   }
   if (!changed_) {

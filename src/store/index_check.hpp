@@ -31,8 +31,11 @@ namespace pkc::store {
 class IndexCheck {
  public:
   /// Hears of each finding, and how its healing went.
-  using Tell = std::function<void(
-      Fault fault, std::string subject, std::string detail, const Result<void>& healed)>;
+  using Tell = std::function<void(const FsckSpace* space, ///< null: it is of none
+                                  Fault fault,
+                                  std::string subject,
+                                  std::string detail,
+                                  const Result<void>& healed)>;
 
   /// `target.index` may be null: then nothing happens. All references outlive it.
   IndexCheck(const FsckTarget& target, Repair repair, std::stop_token stop, Tell tell);
@@ -44,12 +47,12 @@ class IndexCheck {
     std::map<std::string, ByteCount, std::less<>> healthy; ///< size of the blob
     std::set<std::string, std::less<>> others; ///< what was told of already, or comes and goes
   };
-  void check_shard(const std::string& shard, const ShardFiles& files);
+  void check_shard(const FsckSpace& space, const std::string& shard, const ShardFiles& files);
   /// The files of a name are gone. The caller holds the exclusive lock of the name.
-  void removed(std::string_view name);
-  /// `shards` are all that were looked at, in ascending order. Tells a server beside us what was
-  /// changed.
-  void finish(const std::vector<std::string>& shards);
+  void removed(const FsckSpace& space, std::string_view name);
+  /// `shards` are all that were looked at, of each space, in ascending order. Tells a server beside
+  /// us what was changed.
+  void finish(std::span<const std::vector<std::string>> shards);
 
   /// Why not all was compared; empty: all was.
   [[nodiscard]] std::string skipped() const { return skipped_.lock()->reason; }
@@ -58,6 +61,7 @@ class IndexCheck {
 
  private:
   struct Suspicion {
+    const FsckSpace* space = nullptr;
     Fault fault{};
     std::string name;
     bool told = false; ///< its files are gone as everybody knows; nothing new is to be told
@@ -74,14 +78,15 @@ class IndexCheck {
   void heal_structure(std::string detail);
   void see_how_complete();
   [[nodiscard]] bool compares() const;
-  [[nodiscard]] bool is_known_to_be_behind(const std::string& shard) const;
+  [[nodiscard]] bool is_known_to_be_behind(const FsckSpace& space, const std::string& shard) const;
   void suspect(std::vector<Suspicion> suspicions);
   void settle(std::vector<Suspicion> suspicions);
   void settle_batch(std::span<const Suspicion> suspicions, index::Time now);
   Result<std::optional<Drift>> confirm(const Suspicion& suspicion, index::Time now);
   Result<void> await_others();
   [[nodiscard]] bool server_runs() const;
-  Result<void> check_vanished_shards(const std::vector<std::string>& shards);
+  Result<void> check_vanished_shards(const FsckSpace& space,
+                                     const std::vector<std::string>& shards);
   void skip(std::string reason, bool failed);
   void fail_with(const Error& error);
 

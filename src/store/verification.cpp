@@ -1,5 +1,7 @@
 #include "verification.hpp"
 
+#include "pkc/base/seekable_zstd.hpp"
+
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -67,6 +69,67 @@ Result<std::optional<bool>> bytes_match_once(const StoredObject& object, const P
   auto verdict = read_to_verdict(object, pace);
   if (!was_cached) {
     object.file->drop_cached();
+  }
+  return verdict;
+}
+
+bool describes(const Sidecar& sidecar, const Key& key, Blobs blobs) {
+  const auto& content = sidecar.content;
+  switch (blobs) {
+    case Blobs::as_sent:
+      return sidecar.key == key.id();
+    case Blobs::encoded:
+      return sidecar.key == key.id() && content;
+    case Blobs::addressed:
+      return sidecar.key == key.id() && content && Key::of(content->hash) == key;
+  }
+  std::unreachable();
+}
+
+namespace {
+
+Result<std::optional<bool>> decode_to_verdict(const StoredObject& object,
+                                              ZstdContextPool& pool,
+                                              ByteSink* target,
+                                              const Pace& pace) {
+  const SidecarContent& promised = *object.sidecar->content;
+  TRY_ASSIGN(const auto file, SeekableZstdFile::open(object.file, object.identity.size));
+  if (file.content_size() != promised.size) {
+    return false;
+  }
+  const auto source = file.content(0, promised.size, pool);
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kStreamBufferSize);
+  Sha256Hasher hasher;
+  ByteCount size = 0;
+  while (true) {
+    TRY_ASSIGN(const std::size_t count, source->read({buffer.get(), kStreamBufferSize}));
+    if (count == 0) {
+      return size == promised.size && hasher.finish() == promised.hash;
+    }
+    hasher.update({buffer.get(), count});
+    size += count;
+    if (target != nullptr) {
+      TRY(target->write({buffer.get(), count}));
+    }
+    if (!pace(count)) {
+      return std::nullopt;
+    }
+  }
+}
+
+} // namespace
+
+Result<std::optional<bool>> content_matches_once(const StoredObject& object,
+                                                 ZstdContextPool& pool,
+                                                 ByteSink* target,
+                                                 const Pace& pace) {
+  const bool was_cached = object.file->is_cached();
+  auto verdict = decode_to_verdict(object, pool, target, pace);
+  if (!was_cached) {
+    object.file->drop_cached();
+  }
+  if (!verdict && verdict.error().code == Errc::corrupt) {
+    return false;
   }
   return verdict;
 }

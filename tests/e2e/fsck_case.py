@@ -10,7 +10,7 @@ from pathlib import Path
 from robustness_case import RobustnessTest, harness, small_artifact
 
 CLEAN, LEFT, USAGE, NOT_DONE, INTERRUPTED = range(5)
-FINDING_MEMBERS = {"fault", "damage", "subject", "detail", "action"}
+FINDING_MEMBERS = {"fault", "damage", "space", "subject", "detail", "action"}
 SUMMARY_MEMBERS = {
     "objects",
     "size",
@@ -18,6 +18,7 @@ SUMMARY_MEMBERS = {
     "shards_done",
     "damages",
     "left",
+    "spaces",
     "faults",
     "quarantined",
     "quarantined_size",

@@ -87,7 +87,7 @@ class IndexDrift(FsckTest):
             self.assertEqual({f["action"] for f in report["findings"]}, {action})
             self.assertTrue(report["summary"]["index_compared"])
             self.assertEqual(self.rows(), spoilt)
-        self.assertRegex(self.fsck().stdout, r"(?m)^wrong in index +found +[0-9a-f]{64}: \d+ bytes")
+        self.assertRegex(self.fsck().stdout, r"(?m)^wrong in index +found +polykit +[0-9a-f]{64}: \d+ bytes")
 
         status, report = self.fsck_json("--repair")
 
@@ -169,7 +169,7 @@ class IndexDrift(FsckTest):
 
         done = self.fsck("--repair")
         self.assertEqual(done.returncode, CLEAN)
-        self.assertRegex(done.stdout, r"(?m)^broken index +index updated +index\.db: ")
+        self.assertRegex(done.stdout, r"(?m)^broken index +index updated +- +index\.db: ")
         self.assertEqual((self.storage / "index.db.broken-1").read_bytes(), b"x" * 8192)
         server = self.start_server(storage=self.storage)
         await_event(lambda: len(self.rows()) == len(self.bodies), "the server has filled it")

@@ -135,12 +135,25 @@ Result<store::FsckSummary> run_fsck(FileSystem& file_system,
   const FakeClock clock;
   TRY_ASSIGN(const auto backend, blob::open_disk_backend(file_system, {.root = root}));
   const auto upkeep = blob::make_disk_upkeep(file_system, root);
-  return store::check_store({.backend = *backend,
+  TRY_ASSIGN(const auto content_backend, backend->make_space("cas"));
+  TRY_ASSIGN(const auto fetch_backend, backend->make_space("fetch"));
+  const store::FsckSpace polykit{.name = kFsckSpace, .directory = "", .backend = *backend};
+  const store::FsckSpace cas{.name = "cas",
+                             .directory = "cas",
+                             .backend = *content_backend,
+                             .blobs = store::Blobs::addressed};
+  const std::array spaces = {polykit,
+                             cas,
+                             store::FsckSpace{.name = "fetch",
+                                              .directory = "fetch",
+                                              .backend = *fetch_backend,
+                                              .blobs = store::Blobs::encoded,
+                                              .contents = &cas}};
+  return store::check_store({.spaces = spaces,
                              .upkeep = *upkeep,
                              .key_locks = key_locks,
                              .clock = clock,
                              .index = index,
-                             .space = kFsckSpace,
                              .index_name = "index.db"},
                             options,
                             notes,

@@ -8,12 +8,14 @@
 #include "pkc/blob/upkeep.hpp"
 #include "pkc/index/index.hpp"
 #include "pkc/locks/key_locks.hpp"
+#include "pkc/store/content_store.hpp"
 
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -27,18 +29,23 @@ enum class Fault : std::uint8_t {
   orphan_sidecar,   ///< its blob is gone
   torn_sidecar,     ///< is no whole sidecar, or the medium cannot give it back
   oversize_sidecar, ///< larger than any of ours
-  foreign_sidecar,  ///< names another key
+  foreign_sidecar,  ///< names another key, or content that is not that of its space
   wrong_size,       ///< the blob is not as long as its sidecar says
-  wrong_content,    ///< the blob's bytes do not match the digest, or cannot be read
-  wrong_type,       ///< a directory, link, pipe … has the name of a blob or sidecar
-  unreadable,       ///< cannot be looked at, so nothing is known of it
-  misplaced,        ///< has the name of an object of another directory, where nobody finds it
-  stale_upload,     ///< of a process that has ended
-  broken_index,     ///< the database of the index is damaged, or its totals are wrong
-  not_in_index,     ///< the index does not know the object
-  only_in_index,    ///< the index knows an object that is gone
-  wrong_in_index,   ///< the index knows the object in another size
+  /// The blob's bytes do not match the digest, or cannot be read; or they decode to something else
+  /// than the sidecar says, or to no record of a download of that URL.
+  wrong_content,
+  wrong_type,     ///< a directory, link, pipe … has the name of a blob or sidecar
+  unreadable,     ///< cannot be looked at, so nothing is known of it
+  misplaced,      ///< has the name of an object of another directory, where nobody finds it
+  stale_upload,   ///< of a process that has ended
+  broken_index,   ///< the database of the index is damaged, or its totals are wrong
+  not_in_index,   ///< the index does not know the object
+  only_in_index,  ///< the index knows an object that is gone
+  wrong_in_index, ///< the index knows the object in another size
   empty_shard,
+  /// A record of a download whose content is gone. That is a miss, and the next download heals it;
+  /// until then the record keeps what was known, so it stays.
+  content_gone,
   stranger, ///< nobody of ours put it there
 };
 inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::stranger) + 1;
@@ -64,6 +71,7 @@ enum class Outcome : std::uint8_t {
 
 struct Finding {
   Fault fault{};
+  std::string space;   ///< of the subject; empty: it is of none
   std::string subject; ///< a key, the path of a file, or the four characters of a shard
   std::string detail;  ///< for people; may be empty
   Outcome outcome = Outcome::left;
@@ -78,8 +86,17 @@ struct FsckProgress {
   std::uint64_t damages = 0;
 };
 
+/// What was found in one space.
+struct FsckSpaceSummary {
+  std::string space;
+  std::uint64_t objects = 0; ///< healthy ones
+  ByteCount size = 0;        ///< of their blobs
+  std::uint64_t damages = 0;
+};
+
 struct FsckSummary {
-  FsckProgress seen; ///< `objects` are the healthy ones
+  FsckProgress seen;                    ///< `objects` are the healthy ones; of all spaces
+  std::vector<FsckSpaceSummary> spaces; ///< as they were given
   std::array<std::uint64_t, kFaults> found{};
   std::array<std::uint64_t, kFaults> repaired{};
   std::uint64_t quarantined = 0; ///< lie in quarantine now
@@ -103,18 +120,26 @@ class FsckObserver {
   virtual void progress(const FsckProgress& progress) = 0;
 };
 
+/// The objects of one protocol, or of several that share them.
+struct FsckSpace {
+  std::string_view name;      ///< in the index, and for people
+  std::string_view directory; ///< in that of the storage; empty: it is that
+  blob::Backend& backend;
+  Blobs blobs = Blobs::as_sent;
+  /// Where the contents of its objects lie, which are ArchivedSources; null: they are none.
+  const FsckSpace* contents = nullptr;
+};
+
 /// What is checked; all of it outlives the call.
 struct FsckTarget {
-  blob::Backend& backend;
+  std::span<const FsckSpace> spaces;
   blob::Upkeep& upkeep;
   /// With the file that the directory's server locks keys with.
   locks::KeyLocks& key_locks;
   const Clock& clock;
   index::Index* index = nullptr; ///< null: there is none to compare
-  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
-  std::string_view space{};      ///< of the objects, in the index
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
   std::string_view index_name{}; ///< for people
-  // NOLINTEND(readability-redundant-member-init)
 };
 
 enum class Repair : std::uint8_t {
@@ -129,6 +154,8 @@ enum class VerifyContent : std::uint8_t {
 
 struct FsckOptions {
   Repair repair = Repair::no;
+  /// Reads every blob: its bytes against the digest, what it decodes to against what the sidecar
+  /// says of the content, and of a record of a download whether its content is there.
   VerifyContent verify_content = VerifyContent::no;
   std::size_t jobs = 1;
   /// Whether there is a process of that number: next to a server, its uploads are left alone.
@@ -140,7 +167,9 @@ struct FsckOptions {
 /// stands still longer (body-timeout).
 inline constexpr std::chrono::hours kUploadAgeMin{24};
 
-/// Checks a directory, whether a server uses it or not. What looks damaged is looked at again under
+/// Checks a directory, whether a server uses it or not: the objects of all spaces, one after the
+/// other, and what lies around them. Directories of spaces that are not given are nobody's business
+/// here. What looks damaged is looked at again under
 /// the lock of its key, as an upload may stand between its two renames; what is repaired, under the
 /// exclusive one, so that no healthy object is touched whoever else is at work. Removed is only
 /// what readers do not see anyway: their next upload would replace it.

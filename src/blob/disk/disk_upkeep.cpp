@@ -33,16 +33,19 @@ class DiskUpkeep final : public Upkeep {
   Result<std::unique_ptr<File>> try_lock() override {
     return file_system_.try_lock(root_ + '/' + std::string(kLockFile));
   }
-  Result<std::vector<std::string>> list_strangers() override;
+  Result<std::vector<std::string>> list_strangers(std::string_view space) override;
   Result<std::vector<PendingUpload>> list_uploads() override;
   Result<bool> remove_upload(std::string_view name) override {
     return file_system_.remove(temp_directory() + '/' + std::string(name));
   }
-  Result<bool> remove_shard(std::string_view shard) override;
+  Result<bool> remove_shard(std::string_view space, std::string_view shard) override;
   Result<std::vector<Quarantined>> list_quarantined() override { return quarantine_.list(); }
 
  private:
   [[nodiscard]] std::string temp_directory() const { return root_ + "/tmp"; }
+  [[nodiscard]] std::string directory_of(std::string_view space) const {
+    return space.empty() ? root_ : root_ + '/' + std::string(space);
+  }
   Result<void> add_strangers_in(const std::string& outer, std::vector<std::string>& strangers);
 
   FileSystem& file_system_;
@@ -50,18 +53,19 @@ class DiskUpkeep final : public Upkeep {
   Quarantine quarantine_;
 };
 
-Result<std::vector<std::string>> DiskUpkeep::list_strangers() {
-  TRY_ASSIGN(const auto entries, file_system_.list(root_));
-  if (!entries) {
+Result<std::vector<std::string>> DiskUpkeep::list_strangers(std::string_view space) {
+  const std::string directory = directory_of(space);
+  TRY_ASSIGN(const auto entries, file_system_.list(directory));
+  if (!entries && space.empty()) {
     return fail(Errc::io, root_ + " is no directory");
   }
   std::vector<std::string> strangers;
   std::vector<std::string> outers;
-  for (const DirectoryEntry& entry : *entries) {
-    const std::string path = root_ + '/' + entry.name;
+  for (const DirectoryEntry& entry : entries ? *entries : std::vector<DirectoryEntry>{}) {
+    const std::string path = directory + '/' + entry.name;
     if (is_shard_half(entry)) {
       outers.push_back(path);
-    } else if (!belongs_in_root(entry)) {
+    } else if (!space.empty() || !belongs_in_root(entry)) {
       strangers.push_back(path);
     }
   }
@@ -100,8 +104,8 @@ Result<std::vector<PendingUpload>> DiskUpkeep::list_uploads() {
   return uploads;
 }
 
-Result<bool> DiskUpkeep::remove_shard(std::string_view shard) {
-  const ShardPath path = shard_path(root_, shard);
+Result<bool> DiskUpkeep::remove_shard(std::string_view space, std::string_view shard) {
+  const ShardPath path = shard_path(directory_of(space), shard);
   TRY_ASSIGN(const auto entries, file_system_.list(path.inner));
   if (!entries || !entries->empty()) {
     return false;

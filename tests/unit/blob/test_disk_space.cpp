@@ -102,7 +102,7 @@ TEST_SUITE("blob::disk spaces") {
     const auto cas = root->make_space("cas").value();
     CHECK_FALSE(disk.stat("/cache/cas").value());
     publish(*cas, "aabbccdd", "content");
-    CHECK(pkc::blob::make_disk_upkeep(disk, "/cache")->list_strangers().value().empty());
+    CHECK(pkc::blob::make_disk_upkeep(disk, "/cache")->list_strangers("").value().empty());
   }
 
   TEST_CASE("space: the quarantine keeps objects of one name in two spaces apart") {

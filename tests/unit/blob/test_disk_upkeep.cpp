@@ -134,23 +134,42 @@ TEST_SUITE("blob::Upkeep") {
       REQUIRE(world.disk.create(path));
     }
 
-    CHECK(world.upkeep->list_strangers().value() ==
+    CHECK(world.upkeep->list_strangers("").value() ==
           std::vector<std::string>{"/cache/aa/bbb", "/cache/aa/notes", "/cache/notes", "/cache/x"});
+  }
+
+  TEST_CASE("list_strangers, remove_shard: of a space, where no directory is somebody else's") {
+    World world;
+    CHECK(world.upkeep->list_strangers("cas").value().empty()); // there is no such space yet
+    for (const std::string path :
+         {"/cache/cas", "/cache/cas/aa", "/cache/cas/aa/bb", "/cache/cas/other"}) {
+      REQUIRE(world.disk.make_directory(path).value());
+    }
+    REQUIRE(world.disk.create("/cache/cas/lock"));
+
+    CHECK(world.upkeep->list_strangers("").value().empty());
+    CHECK(world.upkeep->list_strangers("cas").value() ==
+          std::vector<std::string>{"/cache/cas/lock", "/cache/cas/other"});
+
+    CHECK_FALSE(world.upkeep->remove_shard("", "aabb").value());
+    CHECK(world.upkeep->remove_shard("cas", "aabb").value());
+    CHECK_FALSE(world.disk.stat("/cache/cas/aa").value());
+    CHECK(world.disk.stat("/cache/cas").value());
   }
 
   TEST_CASE("remove_shard: only an empty one, and the directory above it when that is empty too") {
     World world;
     world.publish("aabbccdd", "content");
     world.publish("aaccccdd", "content");
-    CHECK_FALSE(world.upkeep->remove_shard("aabb").value());
+    CHECK_FALSE(world.upkeep->remove_shard("", "aabb").value());
 
     REQUIRE(world.backend->remove("aabbccdd").value());
-    CHECK(world.upkeep->remove_shard("aabb").value());
-    CHECK_FALSE(world.upkeep->remove_shard("aabb").value());
+    CHECK(world.upkeep->remove_shard("", "aabb").value());
+    CHECK_FALSE(world.upkeep->remove_shard("", "aabb").value());
     CHECK(world.disk.files("/cache/aa").contains("/cache/aa/cc/aaccccdd.zst"));
 
     REQUIRE(world.backend->remove("aaccccdd").value());
-    CHECK(world.upkeep->remove_shard("aacc").value());
+    CHECK(world.upkeep->remove_shard("", "aacc").value());
     CHECK_FALSE(world.disk.stat("/cache/aa").value());
   }
 
