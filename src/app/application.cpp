@@ -295,8 +295,7 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
   MetricsListener metrics_listener(std::move(metrics_at), metrics, access_log, log);
   const auto scrub = make_scrub(settings,
                                 {.file_system = posix_file_system(),
-                                 .backend = storage->backend(),
-                                 .store = storage->polykit(),
+                                 .spaces = storage->scrub_spaces(),
                                  .clock = system_clock(),
                                  .log = log,
                                  .metrics = metrics});

@@ -213,6 +213,12 @@ Storage::Space Storage::make_space(const config::Settings& settings,
   return space;
 }
 
+std::vector<store::ScrubSpace> Storage::scrub_spaces() {
+  return {{std::string(kPolykitSpace), *backends_.polykit, *polykit_.store},
+          {std::string(kContentSpace), *backends_.content, *content_.store},
+          {std::string(kFetchSpace), *backends_.fetch, *fetch_.store}};
+}
+
 Result<void> Storage::begin_books() {
   for (Space* const space : spaces()) {
     if (!space->begun) {

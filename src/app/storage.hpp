@@ -21,6 +21,7 @@
 #include "pkc/store/inventory.hpp"
 #include "pkc/store/record_store.hpp"
 #include "pkc/store/room.hpp"
+#include "pkc/store/scrub.hpp"
 
 #include <array>
 #include <atomic>
@@ -30,6 +31,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pkc::app {
 
@@ -81,6 +83,9 @@ class Storage {
   [[nodiscard]] store::ContentAddressedStore& contents() { return contents_; }
   [[nodiscard]] store::Archive& archive() { return archive_; }
   [[nodiscard]] store::Inventory& inventory() { return inventory_; }
+
+  /// All of them, the root first.
+  [[nodiscard]] std::vector<store::ScrubSpace> scrub_spaces();
 
   /// For a command, in place of the jobs: takes over what the index says of the room that is taken.
   /// Errors: those of the index.

@@ -25,6 +25,15 @@ WallTime time_of(std::int64_t seconds) {
   return WallTime(std::chrono::seconds(seconds));
 }
 
+constexpr std::size_t kSpaceNameMax = 32;
+
+/// As Backend::make_space() takes.
+bool is_space(const std::string& text) {
+  return text.size() <= kSpaceNameMax && std::ranges::all_of(text, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '_' || c == '-';
+         });
+}
+
 bool is_shard(const std::string& text) {
   return text.size() == 4 && std::ranges::all_of(text, [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -55,6 +64,9 @@ std::string format_scrub_state(const ScrubState& state) {
   object["version"] = kVersion;
   object["started_at"] = state.started_at;
   object["next_shard"] = state.next_shard;
+  if (!state.next_space.empty()) {
+    object["next_space"] = state.next_space;
+  }
   object["objects"] = state.objects;
   object["bytes"] = state.bytes;
   object["corrupt"] = state.corrupt;
@@ -69,15 +81,16 @@ std::optional<ScrubState> parse_scrub_state(std::string_view text) {
   const auto object = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   ScrubState state;
   int version = 0;
-  const bool whole = object.is_object() && take(object, "version", version) &&
-                     take(object, "started_at", state.started_at) &&
-                     take(object, "next_shard", state.next_shard) &&
-                     take(object, "objects", state.objects) && take(object, "bytes", state.bytes) &&
-                     take(object, "corrupt", state.corrupt) &&
-                     take(object, "completed_at", state.completed_at);
-  const bool sane = whole && version == kVersion && state.started_at >= 0 &&
-                    state.completed_at >= 0 &&
-                    (state.next_shard.empty() || is_shard(state.next_shard));
+  const bool whole =
+      object.is_object() && take(object, "version", version) &&
+      take(object, "started_at", state.started_at) &&
+      take(object, "next_shard", state.next_shard) &&
+      (!object.contains("next_space") || take(object, "next_space", state.next_space)) &&
+      take(object, "objects", state.objects) && take(object, "bytes", state.bytes) &&
+      take(object, "corrupt", state.corrupt) && take(object, "completed_at", state.completed_at);
+  const bool sane =
+      whole && version == kVersion && state.started_at >= 0 && state.completed_at >= 0 &&
+      (state.next_shard.empty() || is_shard(state.next_shard)) && is_space(state.next_space);
   return sane ? std::optional(state) : std::nullopt;
 }
 
@@ -143,7 +156,7 @@ std::chrono::milliseconds Scrub::step(const Pace& pace) {
   }
   if (scrub_shard(shards_[position_], pace) == Done::yes) {
     ++position_;
-    state_.next_shard = position_ < shards_.size() ? shards_[position_] : shards_.back();
+    remember(position_ < shards_.size() ? shards_[position_] : shards_.back());
   }
   if (target_.clock.steady_now() >= next_save_) {
     save();
@@ -151,14 +164,35 @@ std::chrono::milliseconds Scrub::step(const Pace& pace) {
   return std::chrono::milliseconds(0);
 }
 
+/// A space that cannot be listed does not keep the others from being read.
 bool Scrub::list_shards() {
-  auto shards = target_.backend.list_shards();
-  if (!shards) {
-    target_.log.warn("scrub cannot list the storage", {{"reason", shards.error().message}});
-  }
-  shards_ = shards ? *std::move(shards) : std::vector<std::string>();
+  shards_.clear();
   position_ = 0;
+  for (std::size_t at = 0; at < target_.spaces.size(); ++at) {
+    auto names = target_.spaces[at].backend.list_shards();
+    if (!names) {
+      target_.log.warn("scrub cannot list the storage",
+                       {{"space", target_.spaces[at].name}, {"reason", names.error().message}});
+      continue;
+    }
+    for (std::string& name : *names) {
+      shards_.push_back({.space = at, .name = std::move(name)});
+    }
+  }
   return !shards_.empty();
+}
+
+void Scrub::remember(const Shard& shard) {
+  state_.next_shard = shard.name;
+  state_.next_space = shard.space == 0 ? "" : target_.spaces[shard.space].name;
+}
+
+/// A space that is gone is read as the first one: again, rather than not at all.
+Scrub::Shard Scrub::remembered() const {
+  const auto found = std::ranges::find(target_.spaces, state_.next_space, &ScrubSpace::name);
+  const bool known = found != target_.spaces.end();
+  return {.space = known ? static_cast<std::size_t>(found - target_.spaces.begin()) : 0,
+          .name = known || state_.next_space.empty() ? state_.next_shard : ""};
 }
 
 void Scrub::begin_round() {
@@ -166,11 +200,13 @@ void Scrub::begin_round() {
     return;
   }
   state_ = {.started_at = seconds_of(target_.clock.wall_now()),
-            .next_shard = shards_.front(),
+            .next_shard = {},
+            .next_space = {},
             .objects = 0,
             .bytes = 0,
             .corrupt = 0,
             .completed_at = state_.completed_at};
+  remember(shards_.front());
   target_.log.info("scrub begins",
                    {{"shards", shards_.size()}, {"interval", format_duration(options_.interval)}});
   save();
@@ -181,10 +217,11 @@ void Scrub::resume_round() {
     return;
   }
   resuming_ = false;
-  position_ = static_cast<std::size_t>(std::ranges::lower_bound(shards_, state_.next_shard) -
-                                       shards_.begin());
+  position_ =
+      static_cast<std::size_t>(std::ranges::lower_bound(shards_, remembered()) - shards_.begin());
   target_.log.info("scrub goes on",
-                   {{"shard", state_.next_shard},
+                   {{"space", target_.spaces[remembered().space].name},
+                    {"shard", state_.next_shard},
                     {"shards_left", shards_.size() - position_},
                     {"objects", state_.objects}});
   next_save_ = target_.clock.steady_now() + kSaveInterval;
@@ -193,6 +230,7 @@ void Scrub::resume_round() {
 void Scrub::end_round() {
   state_.completed_at = seconds_of(target_.clock.wall_now());
   state_.next_shard.clear();
+  state_.next_space.clear();
   show_completed();
   target_.log.info("scrub ends",
                    {{"objects", state_.objects},
@@ -202,11 +240,13 @@ void Scrub::end_round() {
   save();
 }
 
-Scrub::Done Scrub::scrub_shard(const std::string& shard, const Pace& pace) {
-  const auto listing = target_.backend.list_shard(shard);
+Scrub::Done Scrub::scrub_shard(const Shard& shard, const Pace& pace) {
+  const ScrubSpace& space = target_.spaces[shard.space];
+  const auto listing = space.backend.list_shard(shard.name);
   if (!listing) {
-    target_.log.warn("scrub cannot list a shard",
-                     {{"shard", shard}, {"reason", listing.error().message}});
+    target_.log.warn(
+        "scrub cannot list a shard",
+        {{"space", space.name}, {"shard", shard.name}, {"reason", listing.error().message}});
     return Done::yes;
   }
   for (const blob::ListedName& listed : listing->names) {
@@ -217,14 +257,15 @@ Scrub::Done Scrub::scrub_shard(const std::string& shard, const Pace& pace) {
     if (!pace(0)) {
       return Done::no;
     }
-    const auto verdict = target_.store.scrub(*key, [&](std::size_t size) {
+    const auto verdict = space.store.scrub(*key, [&](std::size_t size) {
       bytes_.add(size);
       state_.bytes += size;
       return pace(size);
     });
     if (!verdict) {
-      target_.log.warn("scrub cannot read an object",
-                       {{"key", listed.name}, {"reason", verdict.error().message}});
+      target_.log.warn(
+          "scrub cannot read an object",
+          {{"space", space.name}, {"key", listed.name}, {"reason", verdict.error().message}});
       continue;
     }
     if (*verdict == Scrubbed::stopped) {

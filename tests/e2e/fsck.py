@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from archive_files import blob_of, lay_download
 from fsck_case import CLEAN, INTERRUPTED, LEFT, NOT_DONE, USAGE, FsckTest, flip, key_of
 from robustness_case import HalfUpload, await_event, harness, small_artifact
 
@@ -144,6 +145,116 @@ class Offline(FsckTest):
         self.assertEqual(process.returncode, CLEAN)
         self.assertRegex(shown, r"1 of 3 directories, \d+ objects?")
         self.assertNotIn(b"\r", report)
+
+
+class Spaces(FsckTest):
+    """What is downloaded lies beside the artifacts and is checked with them."""
+
+    def prepare(self) -> None:
+        server = self.start_server("--scrub-interval", "0", storage=self.storage)
+        self.fill(server, 3)
+        server.stop()
+        self.downloads = {
+            url: lay_download(self.storage, url, f"content of {url}".encode())
+            for url in (f"http://h.test/{name}" for name in ("good", "flip", "torn", "gone"))
+        }
+
+    def damage_downloads(self) -> dict[tuple[str, str], str]:
+        """Returns the expected fault of each space and subject."""
+        flipped = self.downloads["http://h.test/flip"][1]
+        flip(blob_of(self.storage, "cas", flipped))
+        torn = self.downloads["http://h.test/torn"][0]
+        blob_of(self.storage, "fetch", torn).with_suffix(".json").write_bytes(b"{")
+        record, gone = self.downloads["http://h.test/gone"]
+        blob_of(self.storage, "cas", gone).unlink()
+        blob_of(self.storage, "cas", gone).with_suffix(".json").unlink()
+        return {
+            ("cas", flipped): "wrong content",
+            ("fetch", torn): "torn sidecar",
+            ("fetch", record): "content gone",
+        }
+
+    def stored(self) -> dict[Path, bytes]:
+        """Blobs and sidecars of every space."""
+        places = [self.storage / space for space in ("", "cas", "fetch")]
+        files = (path for place in places for path in place.glob("??/??/*"))
+        return {path: path.read_bytes() for path in files}
+
+    def found(self, report: dict) -> dict[tuple[str, str], str]:
+        return {
+            (f["space"], f["subject"]): f["fault"]
+            for f in report["findings"]
+            if "index" not in f["fault"] and f["fault"] != "empty shard"
+        }
+
+    def test_all_are_checked_told_apart_and_healed(self) -> None:
+        self.prepare()
+        status, report = self.fsck_json("--verify-content", "--repair")
+        self.assertEqual((status, self.found(report)), (CLEAN, {}))
+        objects = {name: of["objects"] for name, of in report["summary"]["spaces"].items()}
+        self.assertEqual(objects, {"polykit": 3, "cas": 4, "fetch": 4})
+        self.assertEqual(report["summary"]["objects"], 11)
+        before = self.stored()
+        expected = self.damage_downloads()
+        record = next(key for key, fault in expected.items() if fault == "content gone")
+
+        status, report = self.fsck_json("--verify-content")
+        self.assertEqual((status, self.found(report)), (LEFT, expected))
+        self.assertEqual(report["summary"]["left"], 3)  # and the row of the one that is gone
+        self.assertEqual(report["summary"]["spaces"]["polykit"]["damages"], 0)
+        self.assertRegex(
+            self.fsck("--verify-content").stdout,
+            r"(?m)^wrong content +found +cas +[0-9a-f]{64}: should be SHA-256",
+        )
+        status, report = self.fsck_json("--verify-content", "--repair")
+        # The record of what has just gone to quarantine is looked at later.
+        orphans = {record: "content gone"}
+        orphans["fetch", self.downloads["http://h.test/flip"][0]] = "content gone"
+        self.assertEqual((status, self.found(report)), (CLEAN, expected | orphans))
+
+        after = self.stored()
+        lost = {path.stem for path in before if path not in after}
+        gone = self.downloads["http://h.test/gone"][1]
+        self.assertEqual(lost, {key for _, key in expected if key != record[1]} | {gone})
+        self.assertTrue(all(before[path] == body for path, body in after.items()))
+        self.assertEqual(
+            {path.name.partition(".")[0] for path in (self.storage / "quarantine").iterdir()},
+            {"cas-" + self.downloads["http://h.test/flip"][1]},
+        )
+        status, report = self.fsck_json("--verify-content")
+        self.assertEqual((status, self.found(report)), (CLEAN, orphans))
+        self.assert_served()
+
+    def assert_served(self) -> None:
+        server = self.start_server("--scrub-interval", "0", storage=self.storage)
+        self.assert_all_hit(server)
+        answer = server.request("HEAD", "/fetch?url=http://h.test/good")
+        self.assertEqual(answer.status, 200)
+        for name in ("flip", "torn", "gone"):
+            answer = server.request("HEAD", f"/fetch?url=http://h.test/{name}")
+            self.assertEqual(answer.status, 404, name)
+        server.stop()
+
+    def test_beside_a_server_and_by_its_scrub(self) -> None:
+        self.prepare()
+        expected = self.damage_downloads()
+        server = self.start_server("--scrub-interval", "1s", storage=self.storage)
+        flipped = next(key for (_, key), fault in expected.items() if fault == "wrong content")
+        await_event(
+            lambda: any((self.storage / "quarantine").glob(f"cas-{flipped}.*")), "the quarantine"
+        )
+        self.assertEqual(self.metric(server, "polykit_cache_scrub_corrupt_total"), 1)
+
+        status, report = self.fsck_json("--verify-content", "--repair")
+
+        del expected[("cas", flipped)]
+        self.assertEqual(status, CLEAN)
+        self.assertEqual(
+            {key: fault for key, fault in self.found(report).items() if fault != "content gone"},
+            {key: fault for key, fault in expected.items() if fault != "content gone"},
+        )
+        server.stop()
+        self.assert_served()
 
 
 class Interrupted(FsckTest):

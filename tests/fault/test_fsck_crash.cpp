@@ -3,11 +3,15 @@
 #include "support/damage.hpp"
 #include "support/fake_clock.hpp"
 #include "support/fault_file_system.hpp"
+#include "support/spaces_fixture.hpp"
 #include "support/store_fixture.hpp"
 
+#include "pkc/base/clock.hpp"
+#include "pkc/base/digest.hpp"
 #include "pkc/blob/disk.hpp"
 #include "pkc/index/memory_index.hpp"
 #include "pkc/locks/key_locks.hpp"
+#include "pkc/store/archive.hpp"
 #include "pkc/store/fsck.hpp"
 #include "pkc/store/room.hpp"
 #include "pkc/store/scrub.hpp"
@@ -18,6 +22,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 using pkc::Errc;
@@ -42,6 +47,39 @@ std::string content_of(const Key& key) {
   return "content of " + key.id();
 }
 
+const std::string kUrl = "https://example.org/a";
+
+/// In the other spaces: a download with its content, whole, and damaged ones of each.
+void prepare_spaces(FaultFileSystem& disk) {
+  pkc::test::SpacesFixture fixture(disk, kRoot);
+  REQUIRE(fixture.start());
+  pkc::store::Archive archive({.records = fixture.records(),
+                               .contents = fixture.cas(),
+                               .clock = pkc::system_clock(),
+                               .log = pkc::ops::null_log()});
+  for (const std::string text : {"good", "bad"}) {
+    REQUIRE(fixture.put(text));
+    pkc::store::ArchivedSource source;
+    source.source_url = kUrl + text;
+    source.content = pkc::sha256(pkc::as_bytes(text));
+    source.size = text.size();
+    REQUIRE(archive.publish(std::move(source)));
+  }
+  const Key record = pkc::store::Archive::key_of(kUrl + "bad");
+  for (const auto& path :
+       {fixture.blob_path(pkc::sha256(pkc::as_bytes("bad"))), fixture.record_path(record)}) {
+    disk.overwrite(path, std::string(disk.files(kRoot).at(path).size(), 'x'));
+    REQUIRE(disk.sync_directory(path.substr(0, path.rfind('/'))));
+  }
+}
+
+void check_good_download(FaultFileSystem& disk) {
+  pkc::test::SpacesFixture fixture(disk, kRoot);
+  REQUIRE(fixture.start());
+  CHECK(fixture.get(pkc::sha256(pkc::as_bytes("good"))).value() == "good");
+  CHECK(fixture.records().get(pkc::store::Archive::key_of(kUrl + "good")).value());
+}
+
 /// Healthy objects, one object with each kind of damage beside them, an abandoned upload and an
 /// empty shard.
 std::vector<Key> prepare(FaultFileSystem& disk) {
@@ -58,6 +96,7 @@ std::vector<Key> prepare(FaultFileSystem& disk) {
       damage.apply(disk, kRoot, bad.back());
     }
   }
+  prepare_spaces(disk);
   REQUIRE(disk.create("/cache/tmp/12-0.tmp"));
   REQUIRE(disk.make_directory("/cache/dd").value());
   REQUIRE(disk.make_directory("/cache/dd/dd").value());
@@ -182,7 +221,8 @@ TEST_SUITE("store::fsck crashes") {
         const auto third = repair(disk, index);
         REQUIRE(third);
         CHECK(third->seen.damages == 0);
-        CHECK(third->seen.objects == kGood.size());
+        CHECK(third->seen.objects == kGood.size() + 2);
+        check_good_download(disk);
         check_index(*index.index);
         check_good_objects(disk);
         if (n % 10 == 0) {
@@ -226,8 +266,7 @@ struct ScrubWorld {
       return;
     }
     pkc::store::Scrub scrub({.file_system = disk,
-                             .backend = fixture.backend(),
-                             .store = fixture.store(),
+                             .spaces = {{"polykit", fixture.backend(), fixture.store()}},
                              .clock = clock,
                              .log = pkc::ops::null_log(),
                              .metrics = metrics},

@@ -39,14 +39,31 @@ struct World {
   /// As after a restart.
   std::unique_ptr<Scrub> make() {
     return std::make_unique<Scrub>(pkc::store::ScrubTarget{.file_system = disk,
-                                                           .backend = fixture.backend(),
-                                                           .store = fixture.store(),
+                                                           .spaces = spaces(),
                                                            .clock = clock,
                                                            .log = pkc::ops::null_log(),
                                                            .metrics = metrics},
                                    pkc::store::ScrubOptions{.state_file = kRoot + "/scrub.json",
                                                             .temp_stem = kRoot + "/tmp/1-scrub",
                                                             .interval = 4h});
+  }
+  [[nodiscard]] std::vector<pkc::store::ScrubSpace> spaces() {
+    std::vector<pkc::store::ScrubSpace> spaces = {{"polykit", fixture.backend(), fixture.store()}};
+    if (second) {
+      spaces.push_back({"cas", *second_backend, *second});
+    }
+    return spaces;
+  }
+  /// With two objects.
+  void add_second_space() {
+    second_backend = fixture.backend().make_space("cas").value();
+    second =
+        pkc::store::make_content_store(*second_backend, clock, pkc::ops::null_log(), metrics, {});
+    for (const char digit : {'a', 'e'}) {
+      const auto writer = second->put(make_key(digit)).value();
+      REQUIRE(writer->write(pkc::as_bytes(content_of(digit))));
+      REQUIRE(writer->commit({.created_at = 1}));
+    }
   }
   /// Steps until nothing is due for a while; returns for how long.
   static std::chrono::milliseconds run(Scrub& scrub) {
@@ -70,6 +87,8 @@ struct World {
   pkc::test::FakeClock clock;
   pkc::ops::Metrics metrics;
   pkc::test::StoreFixture fixture{disk, kRoot};
+  std::unique_ptr<pkc::blob::Backend> second_backend;
+  std::unique_ptr<pkc::store::ContentStore> second;
 };
 
 } // namespace
@@ -213,6 +232,7 @@ TEST_SUITE("store::Scrub") {
   TEST_CASE("state: is read back as it was written, and nothing else is") {
     const ScrubState state{.started_at = 5,
                            .next_shard = "Ab9f",
+                           .next_space = "cas",
                            .objects = 6,
                            .bytes = std::numeric_limits<std::uint64_t>::max(),
                            .corrupt = 7,
@@ -230,6 +250,71 @@ TEST_SUITE("store::Scrub") {
       CAPTURE(bad);
       CHECK_FALSE(pkc::store::parse_scrub_state(bad));
     }
+  }
+
+  TEST_CASE(
+      "state: one of a server that knew a single space goes on in the first, and is so named") {
+    const std::string old =
+        R"({"version":1,"started_at":1,"next_shard":"abcd","objects":2,"bytes":3,"corrupt":0,"completed_at":0})";
+    const ScrubState state = pkc::store::parse_scrub_state(old).value();
+    CHECK(state.next_space.empty());
+    CHECK(pkc::store::format_scrub_state(state) == old + "\n");
+
+    ScrubState other = state;
+    other.next_space = "cas";
+    CHECK(pkc::store::parse_scrub_state(pkc::store::format_scrub_state(other)) == other);
+    for (const std::string_view bad : {R"(5)", R"("../x")", R"("Cas")", R"(null)"}) {
+      CAPTURE(bad);
+      const std::string text =
+          old.substr(0, old.size() - 1) + R"(,"next_space":)" + std::string(bad) + "}";
+      CHECK_FALSE(pkc::store::parse_scrub_state(text));
+    }
+  }
+
+  TEST_CASE("spaces: one after the other in one round, and a restart goes on in the same") {
+    World world;
+    world.add_second_space();
+    {
+      const auto scrub = world.make();
+      World::run(*scrub);
+      world.clock.advance(2h + 41min); // of six shards, the fifth is due
+      World::run(*scrub);
+      scrub->save();
+    }
+    CHECK(world.objects() == 5);
+    CHECK(world.state_text().find(R"("next_shard":"eeee","next_space":"cas")") !=
+          std::string::npos);
+    REQUIRE(world.second->remove(make_key('a')).value()); // behind us
+
+    const auto scrub = world.make();
+    World::run(*scrub);
+    CHECK(world.objects() == 5);
+    world.clock.advance(1h + 18min);
+    World::run(*scrub);
+    CHECK(world.objects() == 6);
+    CHECK(scrub->state().completed_at > 0);
+    CHECK(world.state_text().find("next_space") == std::string::npos);
+  }
+
+  TEST_CASE("spaces: a bad object of another one is found, and where a space is gone all is read") {
+    World world;
+    world.add_second_space();
+    world.disk.overwrite("/cache/cas/aa/aa/" + make_key('a').id() + ".zst", "bad");
+    world.disk.overwrite("/cache/cas/ee/ee/" + make_key('e').id() + ".zst", std::string(1000, 'x'));
+    REQUIRE(world.disk.create("/cache/scrub.json"));
+    world.disk.overwrite(
+        "/cache/scrub.json",
+        R"({"version":1,"started_at":1,"next_shard":"dddd","next_space":"gone","objects":0,"bytes":0,"corrupt":0,"completed_at":0})");
+
+    const auto scrub = world.make();
+    World::run(*scrub);
+
+    // Four and the flipped one, as the short one is no object; and the first of the next round.
+    CHECK(world.objects() == 6);
+    CHECK(world.metrics.counter("polykit_cache_scrub_corrupt_total", "").value() == 1);
+    CHECK(world.disk.files("/cache/quarantine")
+              .begin()
+              ->first.starts_with("/cache/quarantine/cas-" + make_key('e').id() + '.'));
   }
 
   TEST_CASE("a clock that is set back does not put the scrub off") {
