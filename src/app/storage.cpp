@@ -185,9 +185,21 @@ Storage::Storage(const config::Settings& settings,
     evictor_.add_space(std::string(kContentSpace), *content_.store);
     evictor_.add_space(std::string(kFetchSpace), *fetch_.store);
   }
-  for (Space* const space : spaces()) {
-    inventory_.add_space(*space->catalog, *space->store);
-  }
+  fill_inventory(settings.fetch_evict ? store::Evictable::yes : store::Evictable::no);
+}
+
+void Storage::fill_inventory(store::Evictable downloads) {
+  inventory_.add_space(
+      {.catalog = *polykit_.catalog, .store = *polykit_.store, .backend = *backends_.polykit});
+  inventory_.add_space({.catalog = *content_.catalog,
+                        .store = *content_.store,
+                        .backend = *backends_.content,
+                        .evictable = downloads});
+  inventory_.add_space({.catalog = *fetch_.catalog,
+                        .store = *fetch_.store,
+                        .backend = *backends_.fetch,
+                        .evictable = downloads,
+                        .remove = [this](const store::Key& key) { return archive_.remove(key); }});
 }
 
 Storage::Space Storage::make_space(const config::Settings& settings,

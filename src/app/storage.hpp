@@ -130,6 +130,7 @@ class Storage {
                    std::string_view name,
                    SpaceKind kind);
   [[nodiscard]] std::array<Space*, 3> spaces() { return {&polykit_, &content_, &fetch_}; }
+  void fill_inventory(store::Evictable downloads);
   bool settle();
   Result<bool> compare_spaces(std::optional<index::Time> since,
                               const std::stop_token& stop,

@@ -51,7 +51,10 @@ constexpr std::array kListOptions = {
     kJsonLines,
     kUrl,
     kTokenFile};
-constexpr std::array kTransferOptions = {kUrl, kTokenFile};
+constexpr std::array kTransferOptions = {
+    Option{.name = "space", .value = "NAME", .help = "polykit; no other takes or gives by key"},
+    kUrl,
+    kTokenFile};
 constexpr std::array kKeyOptions = {kSpace, kUrl, kTokenFile};
 constexpr std::array kCollectOptions = {
     Option{.name = "to-size", .value = "SIZE", .help = "until all objects take no more than this"},
@@ -74,9 +77,17 @@ constexpr std::string_view kReadingDetails =
     "Without --url it looks into the storage directory, also beside a server; what that\n"
     "has learnt in the last seconds may be missing then.\n" PKC_ADMIN_EXIT_CODES;
 constexpr std::string_view kGetDetails =
-    "A FILE that exists is replaced, once the whole artifact has come. Without --url it\n"
+    "A FILE that exists is replaced, once the whole artifact has come. What was downloaded\n"
+    "(the spaces cas and fetch) is got by its URL: curl 'SERVER/fetch?url=...'. Without --url it\n"
     "reads the storage directory, also beside a server.\n" PKC_ADMIN_EXIT_CODES;
 constexpr std::string_view kChangingDetails =
+    "Without --url it works on the storage directory, and only while no server uses it;\n"
+    "no server can start meanwhile. Run it as the user that owns the "
+    "directory.\n" PKC_ADMIN_EXIT_CODES;
+constexpr std::string_view kRemoveDetails =
+    "In the space fetch, a KEY is the SHA-256 of a URL: the server forgets the URL, and its\n"
+    "file goes as well, unless another URL has the same one or there are more than 1000.\n"
+    "\n"
     "Without --url it works on the storage directory, and only while no server uses it;\n"
     "no server can start meanwhile. Run it as the user that owns the "
     "directory.\n" PKC_ADMIN_EXIT_CODES;
@@ -84,6 +95,7 @@ constexpr std::string_view kCollectDetails =
     "Without --to-size and --older-than, artifacts go until the limits of the settings\n"
     "(those of the server, with --url) hold: cache-max-size, space-max-size,\n"
     "min-free-space and max-age. Least recently used ones go first, pinned ones never.\n"
+    "Downloaded files go only with fetch-evict, or when --space names cas or fetch.\n"
     "\n"
     "Without --url it works on the storage directory, and only while no server uses it;\n"
     "no server can start meanwhile. Run it as the user that owns the "
@@ -122,7 +134,13 @@ constexpr std::array kFsckOptions = {
 constexpr std::string_view kFsckDetails =
     "Works whether the server runs or not: what looks damaged is looked at again under\n"
     "the lock of its key, and so is what is repaired. A healthy artifact is never\n"
-    "touched. Prints a line for each finding, and a summary; the progress, on a terminal.\n"
+    "touched. Prints a line for each finding, with its space, and a summary; the progress,\n"
+    "on a terminal.\n"
+    "\n"
+    "All spaces are checked: artifacts (polykit), downloaded files (cas) and what is known\n"
+    "of their URLs (fetch). --verify-content also decodes downloaded files, and tells of a\n"
+    "URL whose file is gone; that is no damage, as the next download brings it again, and\n"
+    "what is known of the URL stays.\n"
     "\n"
     "--repair removes what readers do not see anyway (blobs without a valid sidecar,\n"
     "sidecars without a blob, pairs that disagree, abandoned uploads) and puts blobs with\n"
@@ -187,7 +205,7 @@ constexpr std::array kCommands = {
             .run = run_put},
     Command{.syntax = {.command = "rm", .options = kKeyOptions, .operands = kKeys},
             .help = "removes artifacts",
-            .details = kChangingDetails,
+            .details = kRemoveDetails,
             .run = run_rm},
     Command{.syntax = {.command = "pin", .options = kKeyOptions, .operands = kKeys},
             .help = "keeps artifacts from being evicted",

@@ -26,6 +26,20 @@ std::string target_of(const std::string& key) {
   return "/v1/artifacts/" + encode(key);
 }
 
+/// What the server stores as it was sent. In the other spaces it decides itself what lies there.
+constexpr std::string_view kArtifacts = "polykit";
+
+/// Whether the space is that of artifacts; tells what to do instead.
+bool is_of_artifacts(const Invocation& invocation) {
+  const std::string space = invocation.arguments.value("space").value_or(std::string(kArtifacts));
+  if (space == kArtifacts) {
+    return true;
+  }
+  print_error("polykit-cache: --space " + space + ": only artifacts are got and put by key; what " +
+              "was downloaded is asked for by its URL, with GET /fetch?url=...\n");
+  return false;
+}
+
 int report(const Error& error) {
   print_error("polykit-cache: " + error.message + "\n");
   return kExitFailed;
@@ -71,6 +85,9 @@ int get_into(AdminConsole& console, const std::string& key, const std::string& p
 } // namespace
 
 int run_get(const Invocation& invocation) {
+  if (!is_of_artifacts(invocation)) {
+    return kExitUsage;
+  }
   auto opened = AdminConsole::open(invocation, app::Use::reading);
   if (const int* const status = std::get_if<int>(&opened)) {
     return *status;
@@ -85,6 +102,9 @@ int run_get(const Invocation& invocation) {
 }
 
 int run_put(const Invocation& invocation) {
+  if (!is_of_artifacts(invocation)) {
+    return kExitUsage;
+  }
   auto opened = AdminConsole::open(invocation, app::Use::changing);
   if (const int* const status = std::get_if<int>(&opened)) {
     return *status;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <mutex>
+#include <stop_token>
 #include <utility>
 
 namespace pkc::store {
@@ -208,6 +209,58 @@ Result<void> Archive::publish(ArchivedSource source) {
   const auto text = format_source(source);
   return text ? parts_.records.put(key, *text)
               : fail(Errc::too_large, "what the origin says of the file is too long to be kept");
+}
+
+namespace {
+
+/// All contents that a record names.
+std::vector<Sha256> contents_of(const ArchivedSource& source) {
+  std::vector<Sha256> contents = {source.content};
+  for (const std::string& hex : source.previous) {
+    contents.push_back(*Sha256::from_hex(hex));
+  }
+  return contents;
+}
+
+} // namespace
+
+/// Those contents of the record of `key` that no other record names; none when that is not known.
+Result<std::vector<Sha256>> Archive::only_of(const Key& key, const ArchivedSource& source) {
+  std::vector<Sha256> only = contents_of(source);
+  std::size_t asked = 0;
+  std::stop_source enough;
+  const auto ask = [&](const Key& other, const std::string& text) {
+    if (++asked > kRecordsAsked) {
+      enough.request_stop();
+    }
+    const auto known = parse_source(text);
+    if (other == key || !known) {
+      return;
+    }
+    for (const Sha256& content : contents_of(*known)) {
+      std::erase(only, content);
+    }
+  };
+  TRY_ASSIGN(const bool all, parts_.records.for_each(ask, enough.get_token()));
+  if (!all || asked > kRecordsAsked) {
+    parts_.log.info("a download was forgotten, its content stays: there are too many others to ask",
+                    {{"key", key.id()}, {"content", source.content.hex()}});
+    only.clear();
+  }
+  return only;
+}
+
+Result<bool> Archive::remove(const Key& key) {
+  const std::lock_guard lock(records_mutex_);
+  TRY_ASSIGN(const auto source, get(key));
+  if (source) {
+    // Before the record: a content that nobody names any more would stay for good.
+    TRY_ASSIGN(const auto contents, only_of(key, *source));
+    for (const Sha256& content : contents) {
+      TRY(parts_.contents.remove(content));
+    }
+  }
+  return parts_.records.remove(key);
 }
 
 Result<void> Archive::amend(std::string_view url,

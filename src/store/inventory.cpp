@@ -1,7 +1,5 @@
 #include "pkc/store/inventory.hpp"
 
-#include "pkc/store/key.hpp"
-
 #include <utility>
 
 namespace pkc::store {
@@ -19,11 +17,12 @@ ByteCount excess_over_limit(ByteCount taken, ByteCount max, unsigned percent) {
 
 } // namespace
 
-void Inventory::add_space(Catalog& catalog, ContentStore& store) {
+void Inventory::add_space(InventorySpace space) {
+  const std::string name = space.catalog.space();
   if (spaces_.empty()) {
-    default_space_ = catalog.space();
+    default_space_ = name;
   }
-  spaces_.emplace(catalog.space(), Space{.catalog = &catalog, .store = &store});
+  spaces_.emplace(name, std::move(space));
 }
 
 Result<Stats> Inventory::stats() {
@@ -42,7 +41,7 @@ Result<Stats> Inventory::stats() {
                             .totals = totals,
                             .taken = parts_.room.taken(name),
                             .size_max = limit == limits.space_size_max.end() ? 0 : limit->second,
-                            .reads = space.catalog->reads()});
+                            .reads = space.catalog.reads()});
   }
   if (const auto disk = parts_.backend.space()) {
     stats.disk = *disk;
@@ -55,8 +54,12 @@ Result<Page> Inventory::list(const ListQuery& query) {
   return parts_.index.list(query);
 }
 
-std::optional<Sidecar> Inventory::sidecar_of(std::string_view key) {
-  const auto read = parts_.backend.read_sidecar(key, kSidecarSizeMax);
+std::optional<Sidecar> Inventory::sidecar_of(std::string_view space, std::string_view key) {
+  const auto known = spaces_.find(space);
+  if (known == spaces_.end()) { // of a row that another version has written
+    return std::nullopt;
+  }
+  const auto read = known->second.backend.read_sidecar(key, kSidecarSizeMax);
   const std::optional<std::string> text = read ? *read : std::nullopt;
   if (!text) {
     return std::nullopt;
@@ -72,7 +75,7 @@ Result<std::optional<Facts>> Inventory::find(std::string_view space, std::string
   if (!object || !parsed) {
     return std::nullopt;
   }
-  return Facts{.object = *std::move(object), .sidecar = sidecar_of(parsed->id())};
+  return Facts{.object = *std::move(object), .sidecar = sidecar_of(space, parsed->id())};
 }
 
 Result<bool> Inventory::remove(std::string_view space, std::string_view key) {
@@ -81,7 +84,8 @@ Result<bool> Inventory::remove(std::string_view space, std::string_view key) {
   if (found == spaces_.end() || !parsed) {
     return false;
   }
-  return found->second.store->remove(*parsed);
+  const InventorySpace& known = found->second;
+  return known.remove ? known.remove(*parsed) : known.store.remove(*parsed);
 }
 
 Result<bool> Inventory::set_pinned(std::string_view space, std::string_view key, Pinned pinned) {
@@ -134,7 +138,9 @@ Result<Collected> Inventory::collect(const CollectOrder& order) {
                    .metrics = parts_.metrics},
                   {});
   for (const auto& [name, space] : spaces_) {
-    evictor.add_space(name, *space.store);
+    if (space.evictable == Evictable::yes || name == order.space) {
+      evictor.add_space(name, space.store);
+    }
   }
   const SteadyTime until = parts_.clock.steady_now() + order.time_max;
   Collected collected;

@@ -15,8 +15,11 @@ from typing import Any
 TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS / "support"))
 
+sys.path.insert(0, str(TESTS / "e2e"))
+
 import artifact
 import harness
+from archive_files import blob_of, lay_download
 
 MANY = 2500
 BLOCK = 4096
@@ -382,8 +385,117 @@ class Index(AdminTest):
         self.assertEqual(self.totals("--url", server.url), (29, sum(sizes[:29])))
 
 
+class Downloads(AdminTest):
+    """What lies in the spaces cas and fetch, beside the artifacts."""
+
+    def prepare(self) -> None:
+        for n in range(3):
+            lay(self.store, n)
+        self.shared = b"the same bytes of two URLs"
+        self.records = {
+            url: lay_download(self.store, url, content)
+            for url, content in {
+                "http://h.test/one": self.shared,
+                "http://h.test/two": self.shared,
+                "http://h.test/own": b"of one URL only",
+            }.items()
+        }
+
+    def objects(self, *where: str) -> dict[str, int]:
+        return {space["space"]: space["objects"] for space in self.stats(*where)["spaces"]}
+
+    def test_rebuild_stats_and_ls_know_every_space(self) -> None:
+        self.prepare()
+        done = json.loads(self.command("index", "rebuild", "--json").stdout.splitlines()[-1])
+        self.assertEqual((done["objects"], done["added"]), (8, 8))
+        for where in ((), ("--url", self.start().url)):
+            with self.subTest(where=where):
+                self.assertEqual(self.objects(*where), {"cas": 2, "fetch": 3, "polykit": 3})
+                contents = sorted({content for _, content in self.records.values()})
+                self.assertEqual(self.keys("--space", "cas", *where), contents)
+                keys = sorted(record for record, _ in self.records.values())
+                self.assertEqual(self.keys("--space", "fetch", *where), keys)
+
+    def test_rm_of_a_record_takes_the_content_that_nobody_else_has(self) -> None:
+        for running in (False, True):
+            with self.subTest(running=running):
+                self.prepare()
+                self.command("index", "rebuild")
+                server = self.start() if running else None
+                where = ("--url", server.url) if server else ()
+                for name, left in (("one", 2), ("own", 1), ("two", 0)):
+                    record, content = self.records[f"http://h.test/{name}"]
+                    self.command("rm", "--space", "fetch", record, *where)
+                    self.assertFalse(blob_of(self.store, "fetch", record).exists())
+                    self.assertEqual(blob_of(self.store, "cas", content).exists(), name == "one")
+                    self.assertEqual(self.objects(*where)["cas"], left)
+                self.assertEqual(self.objects(*where), {"cas": 0, "fetch": 0, "polykit": 3})
+                if server:
+                    server.stop()
+
+    def test_what_is_pinned_in_a_space_stays(self) -> None:
+        self.prepare()
+        self.command("index", "rebuild")
+        record, content = self.records["http://h.test/own"]
+        self.command("pin", "--space", "cas", content)
+        self.command("pin", "--space", "fetch", record)
+        self.command("gc", "--older-than", "0s", "--fetch-evict", "true")
+        self.assertEqual(self.objects(), {"cas": 1, "fetch": 1, "polykit": 0})
+        self.command("unpin", "--space", "cas", content)
+        self.command("gc", "--older-than", "0s", "--fetch-evict", "true")
+        self.assertEqual(self.objects(), {"cas": 0, "fetch": 1, "polykit": 0})
+
+    def test_facts_of_content_are_those_of_its_own_space(self) -> None:
+        self.prepare()
+        self.command("index", "rebuild")
+        _, content = self.records["http://h.test/own"]
+        facts = json.loads(self.start().request("GET", f"/api/artifacts/cas/{content}").body)
+        stored = blob_of(self.store, "cas", content).read_bytes()
+        self.assertEqual(facts["hash"], hashlib.sha256(stored).hexdigest())
+
+    def test_put_and_get_are_of_artifacts(self) -> None:
+        self.prepare()
+        file = self.directory / "file"
+        file.write_bytes(b"x")
+        for words in (("put", key_of(9), str(file)), ("get", key_of(0))):
+            done = self.command(*words, "--space", "cas", status=2)
+            self.assertIn("only artifacts", done.stderr)
+            self.assertIn("/fetch", done.stderr)
+
+    def test_gc_leaves_them_unless_they_are_named(self) -> None:
+        self.prepare()
+        self.command("index", "rebuild")
+        self.command("gc", "--older-than", "0s")
+        self.assertEqual(self.objects(), {"cas": 2, "fetch": 3, "polykit": 0})
+        self.command("gc", "--to-size", "0", "--space", "cas")
+        self.assertEqual(self.objects(), {"cas": 0, "fetch": 3, "polykit": 0})
+        self.command("gc", "--older-than", "0s", "--fetch-evict", "true")
+        self.assertEqual(self.objects(), {"cas": 0, "fetch": 0, "polykit": 0})
+
+
 class Eviction(AdminTest):
     LIMIT = 2 << 20
+
+    def archived(self, server: harness.CacheServer) -> int:
+        return sum(
+            server.request("HEAD", f"/fetch?url=http://h.test/{n}").status == 200 for n in range(20)
+        )
+
+    def test_downloads_go_only_when_they_may(self) -> None:
+        for setting, left in ((("false",), 20), (("true",), 0)):
+            with self.subTest(fetch_evict=setting):
+                for n in range(20):
+                    lay_download(self.store, f"http://h.test/{n}", f"content {n}".encode())
+                self.command("index", "rebuild")
+                server = self.start("--cache-max-size", str(self.LIMIT), "--fetch-evict", *setting)
+                self.assertEqual(self.archived(server), 20)
+                # More than fits, read never again: what was used before them is older.
+                keys = [self.put(server, n, 200_000)[0] for n in range(30)]
+                self.assertEqual(self.archived(server), left)
+                self.assertEqual(server.request("GET", f"/v1/artifacts/{keys[0]}").status, 404)
+                self.assertEqual(server.request("GET", f"/v1/artifacts/{keys[-1]}").status, 200)
+                self.assertLessEqual(self.stats("--url", server.url)["taken"], self.LIMIT)
+                server.stop()
 
     def test_the_limit_holds_while_uploads_come(self) -> None:
         server = self.start("--cache-max-size", str(self.LIMIT))

@@ -11,6 +11,7 @@
 #include "pkc/store/key.hpp"
 #include "pkc/store/record_store.hpp"
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -94,7 +95,16 @@ class Archive {
   /// Of a record's key. Nothing when there is none. Errors: io.
   Result<std::optional<ArchivedSource>> get(const Key& key);
 
+  /// Forgets the URL of a record's key: the record goes, and with it those of its contents, earlier
+  /// ones included, that no other record names. False when there was no record. Downloads of that
+  /// moment are stored again. Contents stay when there are more than kRecordsAsked records, as it
+  /// would take too long to ask them all; then the log says so. A crash in between leaves a record
+  /// without its content, which is a miss. Errors: io.
+  Result<bool> remove(const Key& key);
+  static constexpr std::size_t kRecordsAsked = 1000;
+
  private:
+  [[nodiscard]] Result<std::vector<Sha256>> only_of(const Key& key, const ArchivedSource& source);
   ArchiveParts parts_;
   /// A record is read, changed and written by one at a time. Held over I/O, which is its purpose:
   /// what it protects is on the disk.

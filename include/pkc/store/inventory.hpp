@@ -12,6 +12,7 @@
 #include "pkc/store/catalog.hpp"
 #include "pkc/store/content_store.hpp"
 #include "pkc/store/evictor.hpp"
+#include "pkc/store/key.hpp"
 #include "pkc/store/room.hpp"
 #include "pkc/store/sidecar.hpp"
 
@@ -59,6 +60,23 @@ struct Stats {
   index::State index;
 };
 
+/// Whether objects of a space make room for others.
+enum class Evictable : std::uint8_t {
+  no, ///< only when somebody names the space
+  yes
+};
+
+/// A space of an inventory; all of it outlives that.
+struct InventorySpace {
+  Catalog& catalog;
+  ContentStore& store;
+  blob::Backend& backend; ///< of the store
+  Evictable evictable = Evictable::yes;
+  /// Removes an object and what hangs on it, as ContentStore::remove(); empty: it is that.
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
+  std::function<Result<bool>(const Key&)> remove{};
+};
+
 /// What is known of one object. Without sidecar when that cannot be read.
 struct Facts {
   Object object;
@@ -68,7 +86,7 @@ struct Facts {
 /// What should go. With neither size_max nor unused_max: what the limits of the server ask for.
 struct CollectOrder {
   // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
-  std::string space{};                 ///< empty: all
+  std::string space{};                 ///< empty: all whose objects may be evicted
   std::optional<ByteCount> size_max{}; ///< what may stay of the disk
   std::optional<std::chrono::milliseconds> unused_max{};
   // NOLINTEND(readability-redundant-member-init)
@@ -89,8 +107,8 @@ class Inventory {
   Inventory(InventoryParts parts, std::chrono::seconds unused_max)
       : parts_(parts), unused_max_(unused_max) {}
 
-  /// Both outlive the inventory. Before anybody asks.
-  void add_space(Catalog& catalog, ContentStore& store);
+  /// Before anybody asks.
+  void add_space(InventorySpace space);
   [[nodiscard]] bool has_space(std::string_view space) const { return spaces_.contains(space); }
 
   /// The one that was added first. REQUIRES: there is one.
@@ -110,11 +128,6 @@ class Inventory {
   Result<Collected> collect(const CollectOrder& order);
 
  private:
-  struct Space {
-    Catalog* catalog = nullptr;
-    ContentStore* store = nullptr;
-  };
-
   struct Goal {
     // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
     Collection wanted{};
@@ -123,11 +136,11 @@ class Inventory {
   };
 
   std::vector<Goal> plan(const CollectOrder& order);
-  std::optional<Sidecar> sidecar_of(std::string_view key);
+  std::optional<Sidecar> sidecar_of(std::string_view space, std::string_view key);
 
   InventoryParts parts_;
   const std::chrono::seconds unused_max_;
-  std::map<std::string, Space, std::less<>> spaces_;
+  std::map<std::string, InventorySpace, std::less<>> spaces_;
   std::string default_space_;
 };
 

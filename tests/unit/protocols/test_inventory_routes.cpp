@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -54,7 +55,7 @@ struct World {
                    .log = pkc::ops::null_log(),
                    .metrics = metrics},
                   unused_max) {
-    inventory.add_space(catalog, *store);
+    inventory.add_space({.catalog = catalog, .store = *store, .backend = *backend});
     pkc::protocols::mount_inventory(
         router,
         inventory,
@@ -68,6 +69,36 @@ struct World {
     options.key_locks = &locks;
     options.catalog = &catalog;
     return options;
+  }
+
+  /// Whose objects make no room for others, and take something with them when they are removed.
+  void add_archive(const std::function<void(const Key&)>& removed) {
+    archive_backend = backend->make_space("archive").value();
+    archive_catalog =
+        std::make_unique<pkc::store::Catalog>(pkc::store::CatalogParts{.backend = *archive_backend,
+                                                                       .key_locks = locks,
+                                                                       .index = *index,
+                                                                       .room = room,
+                                                                       .log = pkc::ops::null_log()},
+                                              "archive");
+    pkc::store::StoreOptions options = store_options();
+    options.catalog = archive_catalog.get();
+    archive = pkc::store::make_content_store(
+        *archive_backend, clock, pkc::ops::null_log(), metrics, options);
+    inventory.add_space({.catalog = *archive_catalog,
+                         .store = *archive,
+                         .backend = *archive_backend,
+                         .evictable = pkc::store::Evictable::no,
+                         .remove = [this, removed](const Key& key) {
+                           removed(key);
+                           return archive->remove(key);
+                         }});
+  }
+  void put_archived(unsigned number) {
+    clock.advance(1s);
+    const auto writer = archive->put(Key::parse_hex(key_of(number)).value()).value();
+    REQUIRE(writer->write(pkc::as_bytes(std::string("archived"))).has_value());
+    REQUIRE(writer->commit({.created_at = 8}).has_value());
   }
 
   void put(unsigned number, std::size_t size = 100) {
@@ -115,6 +146,9 @@ struct World {
   std::unique_ptr<pkc::store::ContentStore> store;
   pkc::store::Inventory inventory;
   pkc::http::Router router;
+  std::unique_ptr<pkc::blob::Backend> archive_backend;
+  std::unique_ptr<pkc::store::Catalog> archive_catalog;
+  std::unique_ptr<pkc::store::ContentStore> archive;
 };
 
 std::string one(unsigned number, std::string_view tail = "") {
@@ -297,6 +331,47 @@ TEST_SUITE("protocols::inventory") {
     world.clock.advance(2h);
     REQUIRE(world.send(Method::post, "/api/gc").status == 200);
     CHECK(world.keys("").empty());
+  }
+
+  TEST_CASE("spaces: each with its own objects, facts and way to go") {
+    World world;
+    std::vector<std::string> removed;
+    world.add_archive([&](const Key& key) { removed.push_back(key.id()); });
+    world.put(1);
+    world.put_archived(1);
+    world.put_archived(2);
+
+    CHECK(world.keys("space=archive") == std::vector{key_of(1), key_of(2)});
+    CHECK(world.keys("") == std::vector{key_of(1)});
+    const json facts = world.get("/api/artifacts/archive/" + key_of(2));
+    CHECK(facts["created_at"] == 8);
+    CHECK(std::string(facts["hash"]).size() == 64);
+
+    CHECK(world.send(Method::delete_, "/api/artifacts/archive/" + key_of(1)).status == 204);
+    CHECK(world.send(Method::delete_, one(2)).status == 404);
+    CHECK(removed == std::vector{key_of(1)});
+    CHECK(world.keys("space=archive") == std::vector{key_of(2)});
+    CHECK(world.keys("") == std::vector{key_of(1)});
+  }
+
+  TEST_CASE("gc: what makes no room for others goes only when its space is named") {
+    World world({}, 60s);
+    world.add_archive([](const Key&) {});
+    world.put_archived(1);
+    world.put(2);
+    world.clock.advance(2h);
+
+    for (const std::string_view query : {"?max_size=0", "?older_than=1s", ""}) {
+      CAPTURE(query);
+      REQUIRE(world.send(Method::post, "/api/gc" + std::string(query)).status == 200);
+      CHECK(world.keys("").empty());
+      CHECK(world.keys("space=archive") == std::vector{key_of(1)});
+      world.put(2);
+      world.clock.advance(2h);
+    }
+    REQUIRE(world.send(Method::post, "/api/gc?max_size=0&space=archive").status == 200);
+    CHECK(world.keys("space=archive").empty());
+    CHECK(world.keys("") == std::vector{key_of(2)});
   }
 
   TEST_CASE("gc: a wrong parameter is named, and nothing goes") {

@@ -188,6 +188,58 @@ TEST_SUITE("store::Archive") {
     CHECK(world.archive.find(kUrl).value()->source.etag == "\"v2\"");
   }
 
+  TEST_CASE("remove: the record goes, and its contents with it, earlier ones too") {
+    World world;
+    const Sha256 first = world.store("one");
+    REQUIRE(world.archive.publish(make_source(first, 3)));
+    const Sha256 second = world.store("two");
+    REQUIRE(world.archive.publish(make_source(second, 3)));
+    const Sha256 stranger = world.store("of nobody");
+
+    CHECK(world.archive.remove(Archive::key_of(kUrl)).value());
+
+    CHECK_FALSE(world.archive.get(Archive::key_of(kUrl)).value());
+    CHECK_FALSE(world.fixture.get(first).value());
+    CHECK_FALSE(world.fixture.get(second).value());
+    CHECK(world.fixture.get(stranger).value() == "of nobody");
+    CHECK_FALSE(world.archive.remove(Archive::key_of(kUrl)).value());
+  }
+
+  TEST_CASE("remove: what another record names stays, whether it has it now or had it once") {
+    World world;
+    const Sha256 shared = world.store("shared");
+    const Sha256 own = world.store("own");
+    ArchivedSource other = make_source(shared, 6);
+    other.source_url = "https://example.org/other";
+    REQUIRE(world.archive.publish(other));
+    REQUIRE(world.archive.publish(make_source(shared, 6)));
+    REQUIRE(world.archive.publish(make_source(own, 3))); // `shared` is an earlier one of kUrl
+
+    CHECK(world.archive.remove(Archive::key_of(other.source_url)).value());
+    CHECK(world.fixture.get(shared).value() == "shared");
+
+    CHECK(world.archive.remove(Archive::key_of(kUrl)).value());
+    CHECK_FALSE(world.fixture.get(shared).value());
+    CHECK_FALSE(world.fixture.get(own).value());
+  }
+
+  TEST_CASE("remove: a damaged record goes as well; with too many records contents stay") {
+    World world;
+    const Sha256 content = world.store("one");
+    REQUIRE(world.archive.publish(make_source(content, 3)));
+    const auto damaged = Archive::key_of("https://example.org/damaged");
+    REQUIRE(world.fixture.records().put(damaged, "{"));
+    CHECK(world.archive.remove(damaged).value());
+    CHECK_FALSE(world.fixture.records().get(damaged).value());
+
+    for (std::size_t n = 0; n < Archive::kRecordsAsked; ++n) {
+      REQUIRE(world.fixture.records().put(Archive::key_of(std::to_string(n)), "{}"));
+    }
+    CHECK(world.archive.remove(Archive::key_of(kUrl)).value());
+    CHECK_FALSE(world.archive.get(Archive::key_of(kUrl)).value());
+    CHECK(world.fixture.get(content).value() == "one");
+  }
+
   TEST_CASE("find: without content, or with a record that says something else, it is a miss") {
     World world;
     const Sha256 content = world.store("one");
