@@ -2,6 +2,7 @@
 
 #include "cursor.hpp"
 #include "fact.hpp"
+#include "source_cursor.hpp"
 
 #include "pkc/base/assert.hpp"
 #include "pkc/base/guarded.hpp"
@@ -27,7 +28,32 @@ namespace {
 struct Row {
   Object object;
   std::int64_t id = 0;
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
+  std::optional<Source> source{};
 };
+
+SourceRow source_row_of(const Row& row) {
+  return {.key = row.object.key,
+          .source = *row.source,
+          .last_accessed_at = row.object.accessed_at,
+          .access_count = row.object.hits};
+}
+
+/// Where a source stands in an order: by URL no two stand in one place.
+struct SourceRank {
+  std::int64_t value = 0;
+  std::string_view url;
+  std::int64_t id = 0;
+
+  friend auto operator<=>(const SourceRank&, const SourceRank&) = default;
+};
+
+SourceRank rank_of(const Row& row, SourceSort sort) {
+  const bool by_url = sort == SourceSort::url;
+  return {.value = value_of(*row.source, row.object.accessed_at, sort),
+          .url = by_url ? std::string_view(row.source->source_url) : std::string_view(),
+          .id = by_url ? 0 : row.id};
+}
 
 /// A place in an order: equals by age.
 struct Rank {
@@ -73,6 +99,12 @@ class Space {
     leave(row);
     change(row.object);
     enter(row);
+  }
+
+  void set_source(std::string_view key, std::optional<Source> source) {
+    if (const auto found = rows_.find(key); found != rows_.end()) {
+      found->second.source = std::move(source);
+    }
   }
 
   [[nodiscard]] const Rows& rows() const { return rows_; }
@@ -237,6 +269,7 @@ class MemoryIndex final : public Index {
           object.disk_size = found.disk_size;
           object.stored_at = found.stored_at;
         });
+        known->set_source(found.key, std::nullopt);
         return;
       }
     }
@@ -332,6 +365,74 @@ class MemoryIndex final : public Index {
     return {};
   }
 
+  void note_source(std::string_view space, std::string_view key, const Source& source) override {
+    auto spaces = spaces_.lock();
+    if (Space* const known = space_of(*spaces, space); known != nullptr) {
+      known->set_source(key, source);
+    }
+  }
+
+  Result<SourcePage> list_sources(const SourceQuery& query) override;
+
+  Result<std::optional<SourceRow>> find_source(std::string_view space,
+                                               std::string_view key) override {
+    auto spaces = spaces_.lock();
+    if (const Space* const known = space_of(*spaces, space); known != nullptr) {
+      if (const auto row = known->rows().find(key);
+          row != known->rows().end() && row->second.source) {
+        return source_row_of(row->second);
+      }
+    }
+    return std::nullopt;
+  }
+
+  Result<std::vector<SourceRow>> sources_of(std::string_view space,
+                                            std::string_view content_hash,
+                                            std::size_t limit) override {
+    std::map<std::int64_t, SourceRow> by_id;
+    auto spaces = spaces_.lock();
+    each_source(*spaces, space, [&](const Row& row) {
+      if (row.source->content_hash == content_hash) {
+        by_id.emplace(row.id, source_row_of(row));
+      }
+    });
+    std::vector<SourceRow> found;
+    for (auto& [id, row] : by_id) {
+      if (found.size() < limit) {
+        found.push_back(std::move(row));
+      }
+    }
+    return found;
+  }
+
+  Result<SourceTotals> source_totals(std::string_view space) override {
+    SourceTotals totals;
+    auto spaces = spaces_.lock();
+    each_source(*spaces, space, [&](const Row& row) {
+      ++totals.sources;
+      totals.file_size += row.source->file_size;
+      totals.accesses += row.object.hits;
+    });
+    return totals;
+  }
+
+  Result<std::vector<std::string>> without_source(std::string_view space,
+                                                  std::string_view from,
+                                                  std::size_t limit) override {
+    auto spaces = spaces_.lock();
+    std::vector<std::string> keys;
+    if (const Space* const known = space_of(*spaces, space); known != nullptr) {
+      for (auto at = known->rows().upper_bound(from);
+           at != known->rows().end() && keys.size() < limit;
+           ++at) {
+        if (!at->second.source) {
+          keys.push_back(at->first);
+        }
+      }
+    }
+    return keys;
+  }
+
   [[nodiscard]] State state() const override { return *state_.lock(); }
 
   Result<bool> mark_complete(const State& seen) override {
@@ -362,6 +463,18 @@ class MemoryIndex final : public Index {
     return found == spaces.end() ? nullptr : &found->second;
   }
 
+  /// Of this index, questions about sources look at all of them.
+  template <typename Take>
+  static void each_source(Spaces& spaces, std::string_view space, const Take& take) {
+    if (const Space* const known = space_of(spaces, space); known != nullptr) {
+      for (const auto& [key, row] : known->rows()) {
+        if (row.source) {
+          take(row);
+        }
+      }
+    }
+  }
+
   /// A pin stays, and so does the age among equals.
   void store(Object object) {
     auto spaces = spaces_.lock();
@@ -375,6 +488,7 @@ class MemoryIndex final : public Index {
       object.pinned = known.pinned;
       known = std::move(object);
     });
+    space.set_source(key, std::nullopt);
   }
 
   Result<std::vector<Object>> first_of(std::string_view space,
@@ -430,6 +544,40 @@ Result<Page> MemoryIndex::list(const ListQuery& query) {
   }
   for (const Row* row : rows) {
     page.objects.push_back(row->object);
+  }
+  return page;
+}
+
+Result<SourcePage> MemoryIndex::list_sources(const SourceQuery& query) {
+  TRY_ASSIGN(const std::optional<SourceCursor> cursor, parse_source_cursor(query));
+  const bool up = query.order == Order::ascending;
+  auto spaces = spaces_.lock();
+  std::vector<const Row*> rows;
+  each_source(*spaces, query.space, [&](const Row& row) {
+    const SourceRank rank = rank_of(row, query.sort);
+    const SourceRank from = cursor ? SourceRank{cursor->value, cursor->url, cursor->id} : rank;
+    if (row.source->source_url.starts_with(query.url_prefix) &&
+        (!cursor || (up ? from < rank : rank < from))) {
+      rows.push_back(&row);
+    }
+  });
+  std::ranges::sort(rows, [&](const Row* one, const Row* other) {
+    const auto [first, second] = std::pair(rank_of(*one, query.sort), rank_of(*other, query.sort));
+    return up ? first < second : second < first;
+  });
+  SourcePage page;
+  if (rows.size() > query.limit) {
+    const Row& last = *rows[query.limit - 1];
+    page.next =
+        format_source_cursor({.value = value_of(*last.source, last.object.accessed_at, query.sort),
+                              .id = last.id,
+                              .url = last.source->source_url},
+                             query.sort,
+                             query.order);
+    rows.resize(query.limit);
+  }
+  for (const Row* row : rows) {
+    page.sources.push_back(source_row_of(*row));
   }
   return page;
 }

@@ -79,6 +79,31 @@ Step first_step(const Dialect& dialect) {
   return step;
 }
 
+Dialect::Table sources_table(const Dialect& dialect) {
+  const std::string integer(dialect.integer());
+  Dialect::Table table{.name = "sources",
+                       .columns = {"id " + std::string(dialect.row_number()),
+                                   "object_id " + integer + " NOT NULL UNIQUE"},
+                       .indexes = {{"sources_url", "space_id, url_head"},
+                                   {"sources_size", "space_id, file_size, object_id"},
+                                   {"sources_age", "space_id, first_cached_at, object_id"},
+                                   {"sources_content", "space_id, content_hash, object_id"}}};
+  append(table.columns, columns(integer, {"space_id"}));
+  append(table.columns, columns(dialect.short_text(8192), {"source_url"}));
+  append(table.columns, columns(dialect.short_text(255), {"url_head"}));
+  append(table.columns, columns(dialect.short_text(64), {"content_hash"}));
+  append(table.columns, columns(dialect.short_text(255), {"storage_path"}));
+  append(table.columns, columns(integer, {"file_size"}));
+  append(table.columns, columns(dialect.long_text(), {"content_type"}));
+  append(table.columns, columns(integer, {"first_cached_at"}));
+  return table;
+}
+
+/// What the records of downloads say, which is read from them once the step is taken.
+Step second_step(const Dialect& dialect) {
+  return dialect.create(sources_table(dialect));
+}
+
 Result<std::int64_t> read_number(sql::Session& session, const Query& query, sql::Values values) {
   std::int64_t number = 0;
   TRY(session.each(query, values, [&](const sql::Row& row) { number = row.integer(0); }));
@@ -138,7 +163,7 @@ Result<void> take_step(sql::Session& session,
 } // namespace
 
 std::vector<Step> schema_steps(const Dialect& dialect) {
-  return {first_step(dialect)};
+  return {first_step(dialect), second_step(dialect)};
 }
 
 Result<void> migrate(sql::Session& session, std::span<const Step> steps, const Clock& clock) {

@@ -13,12 +13,16 @@
 
 namespace pkc::index {
 
-/// Schema, version 1:
+/// Schema, version 2:
 ///
 ///   schema_steps  one row per step taken: version, applied_at
 ///   spaces        one row per space, with its totals, which are changed in the transaction that
 ///                 changes the objects
 ///   objects       one row per object; noted_at is when the last note that was not a read was made
+///   sources       since version 2: one row per object of a space whose objects are records of
+///                 downloads, when it is known what the record says. `url_head` is the beginning of
+///                 source_url, as much as an index takes; a URL is in a space once, as the key of
+///                 its object is made of it
 ///   facts         name and value: put_fact(), and what begins with "index." is our own
 ///   writers       one row per process that has the database open for writing: everything that it
 ///                 noted before noted_until is in the database. Removed at a clean end

@@ -12,6 +12,14 @@ Note with_reads(Note note, const Note& reads) {
   return note;
 }
 
+Note with_source(Note note, const Note& newer) {
+  if (newer.source) {
+    note.source = newer.source;
+    note.noted_at = note.kind == Note::Kind::read ? newer.noted_at : note.noted_at;
+  }
+  return note;
+}
+
 /// Adds reads that were early for `newer` and that `older` makes ordinary ones.
 Note with_early(Note note, const Note& newer) {
   note.hits += newer.early_hits;
@@ -55,7 +63,8 @@ Note found_after(const Note& older, const Note& found) {
 Note combine(const Note& older, const Note& newer) {
   switch (newer.kind) {
     case Note::Kind::read: // of an object that is gone: its reader had it open
-      return older.kind == Note::Kind::removed ? older : with_reads(older, newer);
+      return older.kind == Note::Kind::removed ? older
+                                               : with_source(with_reads(older, newer), newer);
     case Note::Kind::stored: {
       Note note = newer;
       note.afresh |= older.afresh || older.kind == Note::Kind::removed;

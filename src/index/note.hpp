@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -68,8 +69,11 @@ struct Note {
   ByteCount size = 0;
   ByteCount disk_size = 0;
   Time stored_at{};
-  Time used_first{};       ///< when it counts as used last if it was never read
-  Time noted_at{};         ///< of the last word that was not a read
+  Time used_first{}; ///< when it counts as used last if it was never read
+  Time noted_at{};   ///< of the last word that was not a read
+  /// Where it came from, as was said after all words that were no reads; noted_at is of this where
+  /// there were none.
+  std::shared_ptr<const Source> source{};
   std::uint64_t order = 0; ///< of the first word that was not a read, among all notes
   // NOLINTEND(readability-redundant-member-init)
 

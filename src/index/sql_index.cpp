@@ -140,26 +140,6 @@ Result<void> SqlIndex::flush() {
 
 // --- questions ----------------------------------------------------------------------------------
 
-template <typename Ask>
-auto SqlIndex::ask(const Ask& ask) -> decltype(ask(std::declval<sql::Session&>())) {
-  const std::shared_ptr<Database> database = shared_.lock()->database;
-  if (!database) {
-    return fail(Errc::unavailable, "the index is not open");
-  }
-  const auto deadline = system_clock().steady_now() + options_.query_timeout / 2;
-  TRY_ASSIGN(const sql::Pool::Lease session, database->readers->lease(deadline));
-  auto answer = ask(*session);
-  if (!answer && answer.error().code == Errc::corrupt) {
-    auto shared = shared_.lock();
-    if (shared->database == database) {
-      shared->broken = true;
-      shared->awake = true;
-      changed_.notify_all();
-    }
-  }
-  return answer;
-}
-
 Result<Totals> SqlIndex::totals(std::string_view space) {
   return ask([&](sql::Session& session) { return read_totals(session, statements_, space); });
 }

@@ -62,6 +62,17 @@ class SqlIndex final : public Index {
   Result<bool> set_pinned(std::string_view space, std::string_view key, Pinned pinned) override;
   Result<std::optional<std::string>> get_fact(std::string_view name) override;
   Result<void> put_fact(std::string_view name, std::string_view value) override;
+  void note_source(std::string_view space, std::string_view key, const Source& source) override;
+  Result<SourcePage> list_sources(const SourceQuery& query) override;
+  Result<std::optional<SourceRow>> find_source(std::string_view space,
+                                               std::string_view key) override;
+  Result<std::vector<SourceRow>> sources_of(std::string_view space,
+                                            std::string_view content_hash,
+                                            std::size_t limit) override;
+  Result<SourceTotals> source_totals(std::string_view space) override;
+  Result<std::vector<std::string>> without_source(std::string_view space,
+                                                  std::string_view from,
+                                                  std::size_t limit) override;
   [[nodiscard]] State state() const override;
   Result<bool> mark_complete(const State& seen) override;
   Result<void> mark_incomplete(Time since) override;
@@ -126,5 +137,25 @@ class SqlIndex final : public Index {
 
   std::jthread thread_; // last, so that it is gone before what it uses
 };
+
+template <typename Ask>
+auto SqlIndex::ask(const Ask& ask) -> decltype(ask(std::declval<sql::Session&>())) {
+  const std::shared_ptr<Database> database = shared_.lock()->database;
+  if (!database) {
+    return fail(Errc::unavailable, "the index is not open");
+  }
+  const auto deadline = system_clock().steady_now() + options_.query_timeout / 2;
+  TRY_ASSIGN(const sql::Pool::Lease session, database->readers->lease(deadline));
+  auto answer = ask(*session);
+  if (!answer && answer.error().code == Errc::corrupt) {
+    auto shared = shared_.lock();
+    if (shared->database == database) {
+      shared->broken = true;
+      shared->awake = true;
+      changed_.notify_all();
+    }
+  }
+  return answer;
+}
 
 } // namespace pkc::index

@@ -169,7 +169,7 @@ void make_questions(Statements& made) {
 
 } // namespace
 
-Statements::Statements(const sql::Dialect& dialect) {
+Statements::Statements(const sql::Dialect& dialect) : sources(dialect) {
   make_totals(*this, dialect);
   make_changes(*this);
   make_questions(*this);
@@ -221,6 +221,7 @@ std::vector<std::pair<std::string, const Query*>> Statements::all() const {
     named.emplace_back("walk " + number + " behind", &walks_[i].behind);
     named.emplace_back("walk " + number + " among", &walks_[i].among);
   }
+  sources.append_to(named);
   return named;
 }
 

@@ -1,6 +1,8 @@
 // Every statement of the index, in the words of one dialect.
 #pragma once
 
+#include "source_statements.hpp"
+
 #include "pkc/base/sql.hpp"
 #include "pkc/index/index.hpp"
 
@@ -51,6 +53,8 @@ struct Statements {
   sql::Query put_writer;    ///< process, noted_until
   sql::Query remove_writer; ///< process
   sql::Query writers;       ///< process, noted_until
+
+  SourceStatements sources;
 
   sql::Query sums; ///< space name, the five as they are, and as they should be
 

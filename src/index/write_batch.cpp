@@ -1,3 +1,4 @@
+#include "source_tables.hpp"
 #include "tables.hpp"
 
 #include "pkc/base/assert.hpp"
@@ -81,8 +82,10 @@ class SpaceWriter {
   Result<void> write(std::string_view key, const Note& note) {
     if (note.kind == Note::Kind::read) {
       const std::int64_t used = number(note.accessed_at);
-      TRY(session_.run(statements_.touch, {number(note.hits), now_, used, used, id_, key}));
-      return {};
+      if (note.hits > 0) {
+        TRY(session_.run(statements_.touch, {number(note.hits), now_, used, used, id_, key}));
+      }
+      return write_source_of(key, note);
     }
     TRY_ASSIGN(auto known, read_known(session_, statements_, id_, key));
     if (known && known->noted_at > number(note.noted_at) && known->noted_at <= now_) {
@@ -96,9 +99,13 @@ class SpaceWriter {
       return {};
     }
     if (!known) {
-      return insert(key, note);
+      TRY(insert(key, note));
+    } else if (note.kind == Note::Kind::stored) {
+      TRY(renew(*known, note));
+    } else {
+      TRY(adjust(*known, key, note));
     }
-    return note.kind == Note::Kind::stored ? renew(*known, note) : adjust(*known, key, note);
+    return write_source_of(key, note);
   }
 
   Result<void> pin(const Known& known, Pinned pinned) {
@@ -146,7 +153,25 @@ class SpaceWriter {
     delta_.pinned_objects -= known.pinned;
     delta_.pinned_disk_size -= known.pinned * known.disk_size;
     TRY(session_.run(statements_.erase, {known.id}));
+    return erase_source(known);
+  }
+
+  /// Of the object whose id this was: the files have changed since it was said.
+  Result<void> erase_source(const Known& known) {
+    TRY(session_.run(statements_.sources.erase, {known.id}));
     return {};
+  }
+
+  /// What was said of an object that is gone, or was stored by somebody else since, is void.
+  Result<void> write_source_of(std::string_view key, const Note& note) {
+    if (!note.source) {
+      return {};
+    }
+    TRY_ASSIGN(const auto known, read_known(session_, statements_, id_, key));
+    if (!known || (known->noted_at > number(note.noted_at) && known->noted_at <= now_)) {
+      return {};
+    }
+    return write_source(session_, statements_, id_, known->id, *note.source);
   }
 
   Result<void> insert(std::string_view key, const Note& note) {
@@ -181,7 +206,7 @@ class SpaceWriter {
                       number(note.hits),
                       number(note.noted_at),
                       known.id}));
-    return {};
+    return erase_source(known);
   }
 
   Result<void> adjust(const Known& known, std::string_view key, const Note& note) {
@@ -195,6 +220,7 @@ class SpaceWriter {
                         number(note.noted_at),
                         known.id}));
     }
+    TRY(erase_source(known));
     const std::uint64_t hits = note.early_hits + note.hits;
     if (hits > 0) {
       const std::int64_t used = number(std::max(note.early_at, note.accessed_at));

@@ -26,6 +26,8 @@ void check_pins(IndexFixture& fixture);
 void check_questions(IndexFixture& fixture);
 void check_pages(IndexFixture& fixture);
 void check_facts_and_state(IndexFixture& fixture);
+void check_sources(IndexFixture& fixture);
+void check_source_pages(IndexFixture& fixture);
 /// Random notes and questions against a simple model; `seed` is printed by a failure.
 void check_against_model(IndexFixture& fixture, std::uint64_t seed);
 

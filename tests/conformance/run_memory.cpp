@@ -41,6 +41,14 @@ TEST_SUITE("index::Index in memory") {
     MemoryFixture fixture;
     pkc::test::check_facts_and_state(fixture);
   }
+  TEST_CASE("sources: belong to their objects") {
+    MemoryFixture fixture;
+    pkc::test::check_sources(fixture);
+  }
+  TEST_CASE("sources: are listed in every order") {
+    MemoryFixture fixture;
+    pkc::test::check_source_pages(fixture);
+  }
   TEST_CASE("model: random notes come to the same") {
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
       MemoryFixture fixture;

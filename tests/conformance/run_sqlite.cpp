@@ -64,6 +64,14 @@ TEST_SUITE("index::Index in SQLite") {
     SqliteFixture fixture;
     pkc::test::check_facts_and_state(fixture);
   }
+  TEST_CASE("sources: belong to their objects") {
+    SqliteFixture fixture;
+    pkc::test::check_sources(fixture);
+  }
+  TEST_CASE("sources: are listed in every order") {
+    SqliteFixture fixture;
+    pkc::test::check_source_pages(fixture);
+  }
   TEST_CASE("model: random notes come to the same") {
     for (std::uint64_t seed = 1; seed <= 6; ++seed) {
       SqliteFixture fixture;

@@ -178,7 +178,8 @@ TEST_SUITE("fault::index") {
       const auto session = connect(directory);
       REQUIRE(migrate(*session, steps, system_clock()));
       CHECK(check_version(*session, kSteps));
-      for (std::size_t step = 2; step <= kSteps; ++step) {
+      const std::size_t known = schema_steps(sql::dialect(sql::Engine::sqlite)).size();
+      for (std::size_t step = known + 1; step <= kSteps; ++step) {
         const sql::Query count{
             "SELECT count(*) FROM step_" + std::to_string(step), {}, {sql::Type::integer}};
         std::int64_t rows = 0;

@@ -2,8 +2,9 @@
 #pragma once
 
 #include "pkc/base/bytes.hpp"
-#include "pkc/base/clock.hpp"
 #include "pkc/base/result.hpp"
+#include "pkc/index/order.hpp"
+#include "pkc/index/sources.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -13,9 +14,6 @@
 #include <vector>
 
 namespace pkc::index {
-
-/// Fine enough to tell which of two objects was used later.
-using Time = WallTimeMs;
 
 /// A row of the index.
 struct Object {
@@ -73,11 +71,6 @@ enum class Sort : std::uint8_t {
   size,
 };
 
-enum class Order : std::uint8_t {
-  ascending,
-  descending,
-};
-
 struct ListQuery {
   static constexpr std::size_t kLimitMax = 1000;
 
@@ -127,11 +120,11 @@ struct State {
 ///
 /// After a crash the database holds all notes up to some instant and nothing that was noted later;
 /// State::since tells which instant. After a clean end it holds all of them.
-class Index {
+class Index : public Sources {
  public:
   /// Writes what is noted, as far as the database lets it within a few seconds, and marks the clean
   /// end.
-  virtual ~Index() = default;
+  ~Index() override = default;
 
   /// The object was published, now. One that is known already starts anew, with no hits; a pin
   /// stays.

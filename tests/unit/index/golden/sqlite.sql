@@ -7,6 +7,12 @@ CREATE INDEX IF NOT EXISTS objects_size ON objects (space_id, size);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS writers (process INTEGER PRIMARY KEY, noted_until INTEGER NOT NULL) STRICT;
 PRAGMA application_id = 1347109705;
+-- step 2
+CREATE TABLE IF NOT EXISTS sources (id INTEGER PRIMARY KEY, object_id INTEGER NOT NULL UNIQUE, space_id INTEGER NOT NULL, source_url TEXT NOT NULL, url_head TEXT NOT NULL, content_hash TEXT NOT NULL, storage_path TEXT NOT NULL, file_size INTEGER NOT NULL, content_type TEXT NOT NULL, first_cached_at INTEGER NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS sources_url ON sources (space_id, url_head);
+CREATE INDEX IF NOT EXISTS sources_size ON sources (space_id, file_size, object_id);
+CREATE INDEX IF NOT EXISTS sources_age ON sources (space_id, first_cached_at, object_id);
+CREATE INDEX IF NOT EXISTS sources_content ON sources (space_id, content_hash, object_id);
 -- insert_space
 INSERT INTO spaces (name) VALUES (:name) ON CONFLICT (name) DO NOTHING;
 -- space_id
@@ -151,3 +157,111 @@ SELECT object_key, objects.size, objects.disk_size, stored_at, accessed_at, hits
 SELECT object_key, objects.size, objects.disk_size, stored_at, accessed_at, hits, pinned, objects.id FROM objects WHERE space_id = :space AND objects.size < :value AND object_key >= :low AND object_key < :high ORDER BY objects.size DESC, objects.id DESC LIMIT :count;
 -- walk 15 among
 SELECT object_key, objects.size, objects.disk_size, stored_at, accessed_at, hits, pinned, objects.id FROM objects WHERE space_id = :space AND objects.size = :value AND objects.id < :id AND object_key >= :low AND object_key < :high ORDER BY objects.size DESC, objects.id DESC LIMIT :count;
+-- put_source
+INSERT INTO sources (object_id, space_id, source_url, url_head, content_hash, storage_path, file_size, content_type, first_cached_at) VALUES (:object_id, :space_id, :source_url, :url_head, :content_hash, :storage_path, :file_size, :content_type, :first_cached_at) ON CONFLICT (object_id) DO UPDATE SET space_id = excluded.space_id, source_url = excluded.source_url, url_head = excluded.url_head, content_hash = excluded.content_hash, storage_path = excluded.storage_path, file_size = excluded.file_size, content_type = excluded.content_type, first_cached_at = excluded.first_cached_at;
+-- erase_source
+DELETE FROM sources WHERE object_id = :id;
+-- find_source
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = (SELECT id FROM spaces WHERE name = :space) AND object_key = :object_key;
+-- sources_of
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = (SELECT id FROM spaces WHERE name = :space) AND content_hash = :hash ORDER BY sources.object_id LIMIT :count;
+-- source_totals
+SELECT count(*), coalesce(sum(file_size), 0), coalesce(sum(hits), 0) FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = (SELECT id FROM spaces WHERE name = :space);
+-- without_source
+SELECT object_key FROM objects WHERE space_id = (SELECT id FROM spaces WHERE name = :space) AND object_key > :low AND NOT EXISTS (SELECT 1 FROM sources WHERE object_id = objects.id) ORDER BY object_key LIMIT :count;
+-- source walk 0 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space ORDER BY url_head, source_url LIMIT :count;
+-- source walk 0 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND url_head > :value ORDER BY url_head, source_url LIMIT :count;
+-- source walk 0 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND url_head = :value AND source_url > :second ORDER BY url_head, source_url LIMIT :count;
+-- source walk 1 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND source_url >= :low AND source_url < :high AND url_head >= :low_head AND url_head < :high_head ORDER BY url_head, source_url LIMIT :count;
+-- source walk 1 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND url_head > :value AND source_url >= :low AND source_url < :high AND url_head >= :low_head AND url_head < :high_head ORDER BY url_head, source_url LIMIT :count;
+-- source walk 1 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND url_head = :value AND source_url > :second AND source_url >= :low AND source_url < :high AND url_head >= :low_head AND url_head < :high_head ORDER BY url_head, source_url LIMIT :count;
+-- source walk 2 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space ORDER BY url_head DESC, source_url DESC LIMIT :count;
+-- source walk 2 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND url_head < :value ORDER BY url_head DESC, source_url DESC LIMIT :count;
+-- source walk 2 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND url_head = :value AND source_url < :second ORDER BY url_head DESC, source_url DESC LIMIT :count;
+-- source walk 3 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND source_url >= :low AND source_url < :high AND url_head >= :low_head AND url_head < :high_head ORDER BY url_head DESC, source_url DESC LIMIT :count;
+-- source walk 3 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND url_head < :value AND source_url >= :low AND source_url < :high AND url_head >= :low_head AND url_head < :high_head ORDER BY url_head DESC, source_url DESC LIMIT :count;
+-- source walk 3 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND url_head = :value AND source_url < :second AND source_url >= :low AND source_url < :high AND url_head >= :low_head AND url_head < :high_head ORDER BY url_head DESC, source_url DESC LIMIT :count;
+-- source walk 4 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space ORDER BY file_size, object_id LIMIT :count;
+-- source walk 4 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND file_size > :value ORDER BY file_size, object_id LIMIT :count;
+-- source walk 4 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND file_size = :value AND object_id > :second ORDER BY file_size, object_id LIMIT :count;
+-- source walk 5 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND source_url >= :low AND source_url < :high ORDER BY file_size, object_id LIMIT :count;
+-- source walk 5 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND file_size > :value AND source_url >= :low AND source_url < :high ORDER BY file_size, object_id LIMIT :count;
+-- source walk 5 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND file_size = :value AND object_id > :second AND source_url >= :low AND source_url < :high ORDER BY file_size, object_id LIMIT :count;
+-- source walk 6 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space ORDER BY file_size DESC, object_id DESC LIMIT :count;
+-- source walk 6 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND file_size < :value ORDER BY file_size DESC, object_id DESC LIMIT :count;
+-- source walk 6 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND file_size = :value AND object_id < :second ORDER BY file_size DESC, object_id DESC LIMIT :count;
+-- source walk 7 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND source_url >= :low AND source_url < :high ORDER BY file_size DESC, object_id DESC LIMIT :count;
+-- source walk 7 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND file_size < :value AND source_url >= :low AND source_url < :high ORDER BY file_size DESC, object_id DESC LIMIT :count;
+-- source walk 7 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND file_size = :value AND object_id < :second AND source_url >= :low AND source_url < :high ORDER BY file_size DESC, object_id DESC LIMIT :count;
+-- source walk 8 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space ORDER BY first_cached_at, object_id LIMIT :count;
+-- source walk 8 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND first_cached_at > :value ORDER BY first_cached_at, object_id LIMIT :count;
+-- source walk 8 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND first_cached_at = :value AND object_id > :second ORDER BY first_cached_at, object_id LIMIT :count;
+-- source walk 9 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND source_url >= :low AND source_url < :high ORDER BY first_cached_at, object_id LIMIT :count;
+-- source walk 9 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND first_cached_at > :value AND source_url >= :low AND source_url < :high ORDER BY first_cached_at, object_id LIMIT :count;
+-- source walk 9 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND first_cached_at = :value AND object_id > :second AND source_url >= :low AND source_url < :high ORDER BY first_cached_at, object_id LIMIT :count;
+-- source walk 10 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space ORDER BY first_cached_at DESC, object_id DESC LIMIT :count;
+-- source walk 10 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND first_cached_at < :value ORDER BY first_cached_at DESC, object_id DESC LIMIT :count;
+-- source walk 10 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND first_cached_at = :value AND object_id < :second ORDER BY first_cached_at DESC, object_id DESC LIMIT :count;
+-- source walk 11 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND source_url >= :low AND source_url < :high ORDER BY first_cached_at DESC, object_id DESC LIMIT :count;
+-- source walk 11 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND first_cached_at < :value AND source_url >= :low AND source_url < :high ORDER BY first_cached_at DESC, object_id DESC LIMIT :count;
+-- source walk 11 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = :space AND first_cached_at = :value AND object_id < :second AND source_url >= :low AND source_url < :high ORDER BY first_cached_at DESC, object_id DESC LIMIT :count;
+-- source walk 12 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned ORDER BY accessed_at, objects.id LIMIT :count;
+-- source walk 12 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned AND accessed_at > :value ORDER BY accessed_at, objects.id LIMIT :count;
+-- source walk 12 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned AND accessed_at = :value AND objects.id > :second ORDER BY accessed_at, objects.id LIMIT :count;
+-- source walk 13 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned AND source_url >= :low AND source_url < :high ORDER BY accessed_at, objects.id LIMIT :count;
+-- source walk 13 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned AND accessed_at > :value AND source_url >= :low AND source_url < :high ORDER BY accessed_at, objects.id LIMIT :count;
+-- source walk 13 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned AND accessed_at = :value AND objects.id > :second AND source_url >= :low AND source_url < :high ORDER BY accessed_at, objects.id LIMIT :count;
+-- source walk 14 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned ORDER BY accessed_at DESC, objects.id DESC LIMIT :count;
+-- source walk 14 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned AND accessed_at < :value ORDER BY accessed_at DESC, objects.id DESC LIMIT :count;
+-- source walk 14 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned AND accessed_at = :value AND objects.id < :second ORDER BY accessed_at DESC, objects.id DESC LIMIT :count;
+-- source walk 15 first
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned AND source_url >= :low AND source_url < :high ORDER BY accessed_at DESC, objects.id DESC LIMIT :count;
+-- source walk 15 behind
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned AND accessed_at < :value AND source_url >= :low AND source_url < :high ORDER BY accessed_at DESC, objects.id DESC LIMIT :count;
+-- source walk 15 among
+SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE objects.space_id = :space AND pinned = :pinned AND accessed_at = :value AND objects.id < :second AND source_url >= :low AND source_url < :high ORDER BY accessed_at DESC, objects.id DESC LIMIT :count;
