@@ -161,7 +161,9 @@ Storage::Storage(const config::Settings& settings,
       archive_({.records = fetch_records_,
                 .contents = contents_,
                 .clock = parts.clock,
-                .log = parts.log}),
+                .log = parts.log,
+                .index = index_.get(),
+                .content_space = kContentSpace}),
       evictor_({.backend = *backends_.polykit,
                 .index = *index_,
                 .room = room_,
@@ -200,6 +202,7 @@ void Storage::fill_inventory(store::Evictable downloads) {
                         .backend = *backends_.fetch,
                         .evictable = downloads,
                         .remove = [this](const store::Key& key) { return archive_.remove(key); }});
+  inventory_.set_archive(archive_);
 }
 
 Storage::Space Storage::make_space(const config::Settings& settings,
@@ -299,7 +302,7 @@ Result<bool> Storage::compare_spaces(std::optional<index::Time> since,
     }
     before = sum.shards == 0 ? before : sum;
   }
-  return true;
+  return archive_.describe(stop);
 }
 
 /// False when one of them was too busy.
@@ -335,8 +338,12 @@ void Storage::keep_in_step(const std::stop_token& stop) {
   WallTimeMs compared = parts_.clock.wall_now_ms();
   SteadyTime next = parts_.clock.steady_now() + kCompareInterval;
   bool settled = true;
+  bool described = false; // an index of an older version knows no sources
   while (!stop.stop_requested()) {
     const index::State seen = index_->state();
+    if (seen.available && !described) {
+      described = archive_.describe(stop).value_or(false);
+    }
     const bool due = parts_.clock.steady_now() >= next || compare_asked_;
     if (seen.available && (!seen.complete || due)) {
       compare_asked_ = false; // whoever asks from here on wants another one

@@ -40,7 +40,7 @@ inline constexpr std::string_view kPolykitSpace = "polykit";
 /// What is stored once under the digest of its content, whichever protocol brought it.
 inline constexpr std::string_view kContentSpace = "cas";
 /// Which URL has which content.
-inline constexpr std::string_view kFetchSpace = "fetch";
+inline constexpr std::string_view kFetchSpace = store::kArchiveSpace;
 
 /// The database of the index, in the storage directory.
 inline constexpr std::string_view kIndexFile = "index.db";
@@ -132,6 +132,7 @@ class Storage {
   [[nodiscard]] std::array<Space*, 3> spaces() { return {&polykit_, &content_, &fetch_}; }
   void fill_inventory(store::Evictable downloads);
   bool settle();
+  /// And reads the records of which the index does not know what they say.
   Result<bool> compare_spaces(std::optional<index::Time> since,
                               const std::stop_token& stop,
                               const store::Catalog::Report& report);

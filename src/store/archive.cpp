@@ -160,8 +160,8 @@ Result<ArchivedSource> parse_source(std::string_view text) {
   return source;
 }
 
-Result<std::optional<ArchivedSource>> Archive::get(const Key& key) {
-  TRY_ASSIGN(const auto text, parts_.records.get(key));
+Result<std::optional<ArchivedSource>> Archive::read(const Key& key,
+                                                    const std::optional<std::string>& text) {
   if (!text) {
     return std::nullopt;
   }
@@ -174,8 +174,15 @@ Result<std::optional<ArchivedSource>> Archive::get(const Key& key) {
   return *std::move(source);
 }
 
+Result<std::optional<ArchivedSource>> Archive::get(const Key& key) {
+  TRY_ASSIGN(const auto text, parts_.records.peek(key));
+  return read(key, text);
+}
+
 Result<std::optional<Archive::Found>> Archive::find(std::string_view url) {
-  TRY_ASSIGN(auto source, get(key_of(url)));
+  const Key key = key_of(url);
+  TRY_ASSIGN(const auto text, parts_.records.get(key));
+  TRY_ASSIGN(auto source, read(key, text));
   if (!source) {
     return std::nullopt;
   }
@@ -184,6 +191,35 @@ Result<std::optional<Archive::Found>> Archive::find(std::string_view url) {
     return std::nullopt;
   }
   return Found{*std::move(source), std::move(content)};
+}
+
+/// REQUIRES: records_mutex_ is held.
+Result<void> Archive::put(const Key& key, const ArchivedSource& source) {
+  const auto text = format_source(source);
+  if (!text) {
+    return fail(Errc::too_large, "what the origin says of the file is too long to be kept");
+  }
+  TRY(parts_.records.put(key, *text));
+  note(key, source);
+  return {};
+}
+
+void Archive::note(const Key& key, const ArchivedSource& source) {
+  if (parts_.index == nullptr) {
+    return;
+  }
+  const std::string hash = source.content.hex();
+  std::string path(parts_.content_space); // as of the layout of blob/disk.hpp
+  path.append("/").append(hash, 0, 2).append("/").append(hash, 2, 2).append("/");
+  path.append(hash).append(".zst");
+  parts_.index->note_source(kArchiveSpace,
+                            key.id(),
+                            {.source_url = source.source_url,
+                             .content_hash = hash,
+                             .storage_path = std::move(path),
+                             .file_size = source.size,
+                             .content_type = source.content_type,
+                             .first_cached_at = source.first_cached_at});
 }
 
 Result<void> Archive::publish(ArchivedSource source) {
@@ -206,61 +242,7 @@ Result<void> Archive::publish(ArchivedSource source) {
       source.previous.resize(std::min(source.previous.size(), kPreviousContentsMax));
     }
   }
-  const auto text = format_source(source);
-  return text ? parts_.records.put(key, *text)
-              : fail(Errc::too_large, "what the origin says of the file is too long to be kept");
-}
-
-namespace {
-
-/// All contents that a record names.
-std::vector<Sha256> contents_of(const ArchivedSource& source) {
-  std::vector<Sha256> contents = {source.content};
-  for (const std::string& hex : source.previous) {
-    contents.push_back(*Sha256::from_hex(hex));
-  }
-  return contents;
-}
-
-} // namespace
-
-/// Those contents of the record of `key` that no other record names; none when that is not known.
-Result<std::vector<Sha256>> Archive::only_of(const Key& key, const ArchivedSource& source) {
-  std::vector<Sha256> only = contents_of(source);
-  std::size_t asked = 0;
-  std::stop_source enough;
-  const auto ask = [&](const Key& other, const std::string& text) {
-    if (++asked > kRecordsAsked) {
-      enough.request_stop();
-    }
-    const auto known = parse_source(text);
-    if (other == key || !known) {
-      return;
-    }
-    for (const Sha256& content : contents_of(*known)) {
-      std::erase(only, content);
-    }
-  };
-  TRY_ASSIGN(const bool all, parts_.records.for_each(ask, enough.get_token()));
-  if (!all || asked > kRecordsAsked) {
-    parts_.log.info("a download was forgotten, its content stays: there are too many others to ask",
-                    {{"key", key.id()}, {"content", source.content.hex()}});
-    only.clear();
-  }
-  return only;
-}
-
-Result<bool> Archive::remove(const Key& key) {
-  const std::lock_guard lock(records_mutex_);
-  TRY_ASSIGN(const auto source, get(key));
-  if (source) {
-    // Before the record: a content that nobody names any more would stay for good.
-    TRY_ASSIGN(const auto contents, only_of(key, *source));
-    for (const Sha256& content : contents) {
-      TRY(parts_.contents.remove(content));
-    }
-  }
-  return parts_.records.remove(key);
+  return put(key, source);
 }
 
 Result<void> Archive::amend(std::string_view url,
@@ -273,8 +255,84 @@ Result<void> Archive::amend(std::string_view url,
     return {};
   }
   change(*known);
-  const auto text = format_source(*known);
-  return text ? parts_.records.put(key, *text) : Result<void>();
+  const Result<void> changed = put(key, *known);
+  const bool too_long = !changed && changed.error().code == Errc::too_large;
+  return too_long ? Result<void>() : changed; // then the record stays as it was
+}
+
+/// Whether no record has the content, as far as anybody can tell. REQUIRES: records_mutex_ is held,
+/// so that none of this process comes to have it meanwhile.
+Result<bool> Archive::is_unused(const std::string& content_hash) {
+  if (parts_.index == nullptr) {
+    return false;
+  }
+  TRY_ASSIGN(const std::size_t others, parts_.index->await_others());
+  if (others > 0 || !parts_.index->state().complete) {
+    return false;
+  }
+  TRY_ASSIGN(const auto unknown, parts_.index->without_source(kArchiveSpace, "", 1));
+  TRY_ASSIGN(const auto users, parts_.index->sources_of(kArchiveSpace, content_hash, 1));
+  TRY_ASSIGN(const auto content, parts_.index->find(parts_.content_space, content_hash));
+  return unknown.empty() && users.empty() && !(content && content->pinned);
+}
+
+Result<bool> Archive::remove(const Key& key) {
+  const std::lock_guard lock(records_mutex_);
+  TRY_ASSIGN(const auto source, get(key));
+  TRY_ASSIGN(const bool removed, parts_.records.remove(key));
+  if (!removed || !source) {
+    return removed;
+  }
+  TRY(remove_unused(source->content.hex()));
+  for (const std::string& earlier : source->previous) {
+    TRY(remove_unused(earlier));
+  }
+  return true;
+}
+
+/// REQUIRES: as is_unused().
+Result<void> Archive::remove_unused(const std::string& content_hash) {
+  const auto unused = is_unused(content_hash);
+  if (!unused) {
+    parts_.log.warn("the index cannot tell who else has a content; it stays",
+                    {{"content", content_hash}, {"reason", unused.error().message}});
+    return {};
+  }
+  const auto digest = Sha256::from_hex(content_hash);
+  if (*unused && digest) {
+    TRY(parts_.contents.remove(*digest));
+  }
+  return {};
+}
+
+Result<bool> Archive::describe(const std::stop_token& stop) {
+  constexpr std::size_t kBatch = 1000; // far less than may wait in an index
+  if (parts_.index == nullptr) {
+    return true;
+  }
+  TRY(parts_.index->flush());
+  std::string from;
+  while (!stop.stop_requested()) {
+    TRY_ASSIGN(const auto keys, parts_.index->without_source(kArchiveSpace, from, kBatch));
+    if (keys.empty()) {
+      return true;
+    }
+    for (const std::string& text : keys) {
+      const auto key = Key::parse_hex(text);
+      if (!key || stop.stop_requested()) {
+        continue;
+      }
+      // Nobody may replace the record between our look at it and our note.
+      const std::lock_guard lock(records_mutex_);
+      TRY_ASSIGN(const auto source, get(*key));
+      if (source) {
+        note(*key, *source);
+      }
+    }
+    TRY(parts_.index->flush());
+    from = keys.back();
+  }
+  return false;
 }
 
 } // namespace pkc::store

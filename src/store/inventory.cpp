@@ -43,6 +43,7 @@ Result<Stats> Inventory::stats() {
                             .size_max = limit == limits.space_size_max.end() ? 0 : limit->second,
                             .reads = space.catalog.reads()});
   }
+  TRY_ASSIGN(stats.downloads, parts_.index.source_totals(kArchiveSpace));
   if (const auto disk = parts_.backend.space()) {
     stats.disk = *disk;
   }
@@ -52,6 +53,16 @@ Result<Stats> Inventory::stats() {
 Result<Page> Inventory::list(const ListQuery& query) {
   TRY(parts_.index.flush());
   return parts_.index.list(query);
+}
+
+Result<SourcePage> Inventory::list_sources(const SourceQuery& query) {
+  TRY(parts_.index.flush());
+  return parts_.index.list_sources(query);
+}
+
+Result<std::optional<SourceRow>> Inventory::find_source(std::string_view key) {
+  TRY(parts_.index.flush());
+  return parts_.index.find_source(kArchiveSpace, key);
 }
 
 std::optional<Sidecar> Inventory::sidecar_of(std::string_view space, std::string_view key) {

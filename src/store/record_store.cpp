@@ -58,6 +58,11 @@ Result<std::optional<std::string>> RecordStore::get(const Key& key) {
   return read(key, std::move(object));
 }
 
+Result<std::optional<std::string>> RecordStore::peek(const Key& key) {
+  TRY_ASSIGN(auto object, parts_.objects.peek(key));
+  return read(key, std::move(object));
+}
+
 Result<void> RecordStore::put(const Key& key, std::string_view text) {
   PKC_ASSERT(text.size() <= kRecordSizeMax);
   TRY_ASSIGN(const auto object, parts_.objects.put(key));

@@ -6,6 +6,7 @@
 #include "pkc/base/clock.hpp"
 #include "pkc/base/digest.hpp"
 #include "pkc/base/result.hpp"
+#include "pkc/index/index.hpp"
 #include "pkc/ops/log.hpp"
 #include "pkc/store/content_addressed_store.hpp"
 #include "pkc/store/key.hpp"
@@ -16,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +50,9 @@ struct ArchivedSource {
   std::vector<std::string> previous; ///< content hashes of earlier downloads, the newest first
 };
 
+/// The space of the records of an archive.
+inline constexpr std::string_view kArchiveSpace = "fetch";
+
 /// Earlier contents that are remembered of one URL.
 inline constexpr std::size_t kPreviousContentsMax = 16;
 
@@ -58,10 +63,13 @@ Result<ArchivedSource> parse_source(std::string_view text);
 
 /// What an archive works with; all of it outlives it.
 struct ArchiveParts {
-  RecordStore& records; ///< of a space that nobody else writes to
+  RecordStore& records; ///< of kArchiveSpace, which nobody else writes to
   ContentAddressedStore& contents;
   const Clock& clock;
   ops::Log& log;
+  /// Null: nobody can ask which URLs there are, and content stays when its records go.
+  index::Index* index = nullptr;
+  std::string_view content_space = "cas"; ///< that of `contents`, as in the index
 };
 
 /// The archive. Thread-safe. A URL is named in one way, that of Url::text().
@@ -92,19 +100,29 @@ class Archive {
                      const Sha256& content,
                      const std::function<void(ArchivedSource&)>& change);
 
-  /// Of a record's key. Nothing when there is none. Errors: io.
+  /// Of a record's key, for somebody who does not use the file. Nothing when there is none. Errors:
+  /// io.
   Result<std::optional<ArchivedSource>> get(const Key& key);
 
-  /// Forgets the URL of a record's key: the record goes, and with it those of its contents, earlier
-  /// ones included, that no other record names. False when there was no record. Downloads of that
-  /// moment are stored again. Contents stay when there are more than kRecordsAsked records, as it
-  /// would take too long to ask them all; then the log says so. A crash in between leaves a record
-  /// without its content, which is a miss. Errors: io.
+  /// Removes the record of a URL, then its contents, earlier ones included, but not one that
+  /// another URL has now or that is pinned. Content stays as well while nobody can tell whether
+  /// another URL has it: the index is not complete, or another process uses the directory. Who
+  /// reads the file goes on reading. False when there was no record. Errors: io, with which the
+  /// content stays.
   Result<bool> remove(const Key& key);
-  static constexpr std::size_t kRecordsAsked = 1000;
+
+  /// Tells the index what the records say of which it does not know that. False when it was
+  /// stopped. Errors: io; those of the index.
+  Result<bool> describe(const std::stop_token& stop = {});
 
  private:
-  [[nodiscard]] Result<std::vector<Sha256>> only_of(const Key& key, const ArchivedSource& source);
+  Result<std::optional<ArchivedSource>> read(const Key& key,
+                                             const std::optional<std::string>& text);
+  Result<void> put(const Key& key, const ArchivedSource& source);
+  void note(const Key& key, const ArchivedSource& source);
+  Result<bool> is_unused(const std::string& content_hash);
+  Result<void> remove_unused(const std::string& content_hash);
+
   ArchiveParts parts_;
   /// A record is read, changed and written by one at a time. Held over I/O, which is its purpose:
   /// what it protects is on the disk.

@@ -9,6 +9,7 @@
 #include "pkc/index/index.hpp"
 #include "pkc/ops/log.hpp"
 #include "pkc/ops/metrics.hpp"
+#include "pkc/store/archive.hpp"
 #include "pkc/store/catalog.hpp"
 #include "pkc/store/content_store.hpp"
 #include "pkc/store/evictor.hpp"
@@ -23,6 +24,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pkc::store {
@@ -31,6 +33,9 @@ using index::ListQuery;
 using index::Object;
 using index::Page;
 using index::Pinned;
+using index::SourcePage;
+using index::SourceQuery;
+using index::SourceRow;
 
 /// What an inventory acts on; all of it outlives it.
 struct InventoryParts {
@@ -52,6 +57,7 @@ struct SpaceStats {
 
 struct Stats {
   std::vector<SpaceStats> spaces;     ///< by name
+  index::SourceTotals downloads;      ///< of the archive
   ByteCount taken = 0;                ///< of the room, by all spaces
   ByteCount size_max = 0;             ///< 0: no limit
   ByteCount disk_free_min = 0;        ///< 0: no limit
@@ -114,9 +120,20 @@ class Inventory {
   /// The one that was added first. REQUIRES: there is one.
   [[nodiscard]] const std::string& default_space() const { return default_space_; }
 
+  /// So that it can be asked for by URL. Outlives the inventory. Before anybody asks.
+  void set_archive(Archive& archive) { archive_ = &archive; }
+  /// Empty when there is no archive.
+  [[nodiscard]] std::string_view archive_space() const {
+    return archive_ == nullptr ? std::string_view() : kArchiveSpace;
+  }
+
   Result<Stats> stats();
   /// Errors also: invalid_argument for a limit out of range and for a foreign cursor.
   Result<Page> list(const ListQuery& query);
+  /// What the archive has, by URL. Errors as of list().
+  Result<SourcePage> list_sources(const SourceQuery& query);
+  /// Of a record's key. Nothing when the archive has none.
+  Result<std::optional<SourceRow>> find_source(std::string_view key);
   /// Nothing when there is no such object.
   Result<std::optional<Facts>> find(std::string_view space, std::string_view key);
   /// False when there was nothing. Who reads the object goes on reading. Works without the index.
@@ -142,6 +159,7 @@ class Inventory {
   const std::chrono::seconds unused_max_;
   std::map<std::string, InventorySpace, std::less<>> spaces_;
   std::string default_space_;
+  Archive* archive_ = nullptr;
 };
 
 } // namespace pkc::store

@@ -40,6 +40,8 @@ class RecordStore {
 
   /// Nothing when there is none, or a damaged one (it is quarantined). Errors: io.
   Result<std::optional<std::string>> get(const Key& key);
+  /// The same for somebody who does not use it: it does not count as read.
+  Result<std::optional<std::string>> peek(const Key& key);
   /// Stores, in place of what was there. REQUIRES: text is at most kRecordSizeMax. Errors: io,
   /// no_space; then the old record is there, or none.
   Result<void> put(const Key& key, std::string_view text);

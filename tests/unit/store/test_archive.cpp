@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -188,58 +189,6 @@ TEST_SUITE("store::Archive") {
     CHECK(world.archive.find(kUrl).value()->source.etag == "\"v2\"");
   }
 
-  TEST_CASE("remove: the record goes, and its contents with it, earlier ones too") {
-    World world;
-    const Sha256 first = world.store("one");
-    REQUIRE(world.archive.publish(make_source(first, 3)));
-    const Sha256 second = world.store("two");
-    REQUIRE(world.archive.publish(make_source(second, 3)));
-    const Sha256 stranger = world.store("of nobody");
-
-    CHECK(world.archive.remove(Archive::key_of(kUrl)).value());
-
-    CHECK_FALSE(world.archive.get(Archive::key_of(kUrl)).value());
-    CHECK_FALSE(world.fixture.get(first).value());
-    CHECK_FALSE(world.fixture.get(second).value());
-    CHECK(world.fixture.get(stranger).value() == "of nobody");
-    CHECK_FALSE(world.archive.remove(Archive::key_of(kUrl)).value());
-  }
-
-  TEST_CASE("remove: what another record names stays, whether it has it now or had it once") {
-    World world;
-    const Sha256 shared = world.store("shared");
-    const Sha256 own = world.store("own");
-    ArchivedSource other = make_source(shared, 6);
-    other.source_url = "https://example.org/other";
-    REQUIRE(world.archive.publish(other));
-    REQUIRE(world.archive.publish(make_source(shared, 6)));
-    REQUIRE(world.archive.publish(make_source(own, 3))); // `shared` is an earlier one of kUrl
-
-    CHECK(world.archive.remove(Archive::key_of(other.source_url)).value());
-    CHECK(world.fixture.get(shared).value() == "shared");
-
-    CHECK(world.archive.remove(Archive::key_of(kUrl)).value());
-    CHECK_FALSE(world.fixture.get(shared).value());
-    CHECK_FALSE(world.fixture.get(own).value());
-  }
-
-  TEST_CASE("remove: a damaged record goes as well; with too many records contents stay") {
-    World world;
-    const Sha256 content = world.store("one");
-    REQUIRE(world.archive.publish(make_source(content, 3)));
-    const auto damaged = Archive::key_of("https://example.org/damaged");
-    REQUIRE(world.fixture.records().put(damaged, "{"));
-    CHECK(world.archive.remove(damaged).value());
-    CHECK_FALSE(world.fixture.records().get(damaged).value());
-
-    for (std::size_t n = 0; n < Archive::kRecordsAsked; ++n) {
-      REQUIRE(world.fixture.records().put(Archive::key_of(std::to_string(n)), "{}"));
-    }
-    CHECK(world.archive.remove(Archive::key_of(kUrl)).value());
-    CHECK_FALSE(world.archive.get(Archive::key_of(kUrl)).value());
-    CHECK(world.fixture.get(content).value() == "one");
-  }
-
   TEST_CASE("find: without content, or with a record that says something else, it is a miss") {
     World world;
     const Sha256 content = world.store("one");
@@ -255,5 +204,165 @@ TEST_SUITE("store::Archive") {
     CHECK_FALSE(world.archive.find(other).value());
     REQUIRE(world.fixture.records().put(Archive::key_of(other), "{"));
     CHECK_FALSE(world.archive.find(other).value());
+  }
+}
+
+namespace {
+
+/// The same with books: what is in them is what other processes are told.
+struct Listed : World {
+  Archive archive{{.records = fixture.records(),
+                   .contents = fixture.cas(),
+                   .clock = clock,
+                   .log = *log,
+                   .index = &fixture.index()}};
+
+  Listed() { complete(); }
+  void complete() { REQUIRE(fixture.index().mark_complete(fixture.index().state()).value()); }
+
+  Sha256 publish(const std::string& url, const std::string& content) {
+    const Sha256 digest = store(content);
+    ArchivedSource source = make_source(digest, content.size());
+    source.source_url = url;
+    REQUIRE(archive.publish(source));
+    return digest;
+  }
+  bool remove(const std::string& url) { return archive.remove(Archive::key_of(url)).value(); }
+  bool has(const Sha256& digest) { return fixture.get(digest).value().has_value(); }
+  std::optional<pkc::index::SourceRow> row(const std::string& url) {
+    return fixture.index().find_source("fetch", Archive::key_of(url).id()).value();
+  }
+  std::vector<std::string> undescribed() {
+    return fixture.index().without_source("fetch", "", 10).value();
+  }
+};
+
+} // namespace
+
+TEST_SUITE("store::Archive with an index") {
+  TEST_CASE("publish: the index has the row of the URL") {
+    Listed world;
+    const Sha256 digest = world.publish(kUrl, "content");
+    const auto row = world.row(kUrl);
+    REQUIRE(row);
+    CHECK(row->source.source_url == kUrl);
+    CHECK(row->source.content_hash == digest.hex());
+    CHECK("/cache/" + row->source.storage_path == world.fixture.blob_path(digest));
+    CHECK(row->source.file_size == 7);
+    CHECK(row->source.content_type == "application/gzip");
+    CHECK(row->source.first_cached_at == world.clock.wall_now());
+  }
+
+  TEST_CASE("find: is a use of the record, and nothing else is") {
+    Listed world;
+    const Sha256 digest = world.publish(kUrl, "content");
+    CHECK(world.archive.get(Archive::key_of(kUrl)).value());
+    CHECK(world.row(kUrl)->access_count == 0);
+    CHECK(world.archive.find(kUrl).value());
+    CHECK(world.archive.find(kUrl).value());
+    CHECK(world.row(kUrl)->access_count == 2);
+    CHECK(world.archive.find("https://example.org/other").value() == std::nullopt);
+    REQUIRE(world.archive.amend(kUrl, digest, [](ArchivedSource& source) { source.etag = "e"; }));
+    CHECK(world.row(kUrl));
+  }
+
+  TEST_CASE("remove: record and content go, and so does the row") {
+    Listed world;
+    const Sha256 digest = world.publish(kUrl, "content");
+    CHECK(world.remove(kUrl));
+    CHECK_FALSE(world.archive.find(kUrl).value());
+    CHECK_FALSE(world.has(digest));
+    CHECK_FALSE(world.row(kUrl));
+    CHECK_FALSE(world.remove(kUrl));
+  }
+
+  TEST_CASE("remove: content that another URL has stays until that goes, too") {
+    Listed world;
+    const Sha256 digest = world.publish(kUrl, "content");
+    world.publish("https://example.org/b", "content");
+    CHECK(world.remove(kUrl));
+    CHECK(world.archive.find("https://example.org/b").value());
+    CHECK(world.remove("https://example.org/b"));
+    CHECK_FALSE(world.has(digest));
+  }
+
+  TEST_CASE("remove: earlier contents go, but not one that another URL has now") {
+    Listed world;
+    const Sha256 shared = world.publish("https://example.org/b", "shared");
+    const Sha256 first = world.publish(kUrl, "first");
+    world.publish(kUrl, "shared");
+    const Sha256 last = world.publish(kUrl, "last");
+    CHECK(world.remove(kUrl));
+    CHECK_FALSE(world.has(first));
+    CHECK_FALSE(world.has(last));
+    CHECK(world.has(shared));
+  }
+
+  TEST_CASE("remove: content stays while nobody can tell who has it") {
+    Listed world;
+    const Sha256 digest = world.publish(kUrl, "content");
+    REQUIRE(world.fixture.index().mark_incomplete(world.clock.wall_now_ms()));
+    CHECK(world.remove(kUrl));
+    CHECK(world.has(digest));
+
+    world.complete();
+    world.publish(kUrl, "content");
+    world.publish("https://example.org/b", "other");
+    // As if the process had died before it could say what the record is of.
+    const std::string key = Archive::key_of("https://example.org/b").id();
+    world.fixture.index().note_stored("fetch", key, 1, 1);
+    CHECK(world.remove(kUrl));
+    CHECK(world.has(digest));
+  }
+
+  TEST_CASE("remove: pinned content stays") {
+    Listed world;
+    const Sha256 digest = world.publish(kUrl, "content");
+    REQUIRE(world.fixture.index().set_pinned("cas", digest.hex(), pkc::index::Pinned::yes).value());
+    CHECK(world.remove(kUrl));
+    CHECK(world.has(digest));
+  }
+
+  TEST_CASE("remove: a file that is being read is read to its end") {
+    Listed world;
+    world.publish(kUrl, "content");
+    const auto found = world.archive.find(kUrl).value();
+    CHECK(world.remove(kUrl));
+    const auto source = found->content->content(0, 7).value();
+    std::string text(7, ' ');
+    CHECK(source->read(std::as_writable_bytes(std::span(text))).value() == 7);
+    CHECK(text == "content");
+  }
+
+  TEST_CASE("publish: of content that a removal has just taken away, it has to come again") {
+    Listed world;
+    const Sha256 digest = world.publish(kUrl, "content");
+    CHECK(world.remove(kUrl));
+    const auto published = world.archive.publish(make_source(digest, 7));
+    REQUIRE_FALSE(published);
+    CHECK(published.error().code == Errc::unavailable);
+    CHECK_FALSE(world.archive.find(kUrl).value());
+  }
+
+  TEST_CASE("describe: an index that knows the objects only learns what they are records of") {
+    Listed world;
+    const auto digest = world.publish(kUrl, "content");
+    world.publish("https://example.org/b", "other");
+    for (const std::string& url : {kUrl, std::string("https://example.org/b")}) {
+      world.fixture.index().note_found({.space = "fetch",
+                                        .key = Archive::key_of(url).id(),
+                                        .size = 1,
+                                        .disk_size = 1,
+                                        .stored_at = world.clock.wall_now_ms()});
+    }
+    REQUIRE(world.undescribed().size() == 2);
+    // Of an object whose file is gone, nothing can be said, and it is in nobody's way.
+    world.fixture.index().note_stored("fetch", std::string(64, '0'), 1, 1);
+
+    CHECK(world.archive.describe().value());
+
+    CHECK(world.undescribed() == std::vector<std::string>{std::string(64, '0')});
+    CHECK(world.row(kUrl)->source.content_hash == digest.hex());
+    CHECK(world.row("https://example.org/b")->source.source_url == "https://example.org/b");
   }
 }
