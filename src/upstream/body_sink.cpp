@@ -73,6 +73,16 @@ std::string strong_validator(const HttpHeaders& headers) {
                                                                   : std::string();
 }
 
+/// Whether a part may be joined to what came before, by what its headers say of the whole (RFC 9110
+/// section 15.3.7). A part may leave them out.
+bool is_of_the_same(const HttpHeaders& before, const HttpHeaders& part) {
+  constexpr std::array<std::string_view, 3> kTold = {"ETag", "Last-Modified", "Content-Encoding"};
+  return std::ranges::all_of(kTold, [&](std::string_view name) {
+    const std::string_view value = value_of(part, name);
+    return value.empty() || value == value_of(before, name);
+  });
+}
+
 } // namespace
 
 BodySink::BodySink(const Fetchers& fetchers, Download& download)
@@ -144,7 +154,8 @@ Result<void> BodySink::begin(const net::ResponseHead& head) {
 
 Result<void> BodySink::go_on(const net::ResponseHead& head) {
   const auto start = start_of_rest(value_of(head.headers, "Content-Range"), answer_.length);
-  if (start != writer_->size()) {
+  // Not every origin that knows Range knows If-Range, too.
+  if (start != writer_->size() || !is_of_the_same(answer_.headers, head.headers)) {
     return refuse({.kind = Failure::Kind::unavailable,
                    .message = "the origin broke off and went on somewhere else"});
   }
