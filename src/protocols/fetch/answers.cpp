@@ -87,7 +87,6 @@ Response answer_mismatch(const Ask& ask, const Checksum& expected, std::string_v
   const std::string name(to_string(expected.algorithm));
   return answer(409,
                 {{"error", "checksum_mismatch"},
-                 {"algorithm", name},
                  {"expected", expected.hex},
                  {"actual", actual},
                  {"source_url", ask.text},
