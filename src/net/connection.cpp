@@ -238,7 +238,8 @@ Result<short> Connection::try_write(ByteSpan bytes, std::size_t& done) {
 
 Result<std::size_t> Connection::read(MutableByteSpan buffer,
                                      const Patience& patience,
-                                     milliseconds idle) {
+                                     milliseconds idle,
+                                     const Lull* lull) {
   const SteadyTime until = patience.in(idle);
   TRY(patience.check());
   for (;;) {
@@ -246,6 +247,15 @@ Result<std::size_t> Connection::read(MutableByteSpan buffer,
     TRY_ASSIGN(const short events, try_read(buffer, done));
     if (events == 0) {
       return done;
+    }
+    if (lull != nullptr) {
+      const pollfd one{.fd = socket_.get(), .events = events, .revents = 0};
+      TRY_ASSIGN(const bool ready,
+                 patience.wait({&one, 1}, std::min(until, patience.in(lull->after))));
+      if (!ready) {
+        TRY(std::exchange(lull, nullptr)->call());
+      }
+      continue;
     }
     TRY(patience.wait_for(socket_.get(), events, until, "the peer sends nothing"));
   }

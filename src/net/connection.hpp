@@ -12,11 +12,18 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 
 namespace pkc::net {
+
+/// What to do when a read finds nothing for a while.
+struct Lull {
+  std::chrono::milliseconds after{};
+  std::function<Result<void>()> call;
+};
 
 /// A connected socket. One thread at a time.
 class Connection {
@@ -38,9 +45,11 @@ class Connection {
 
   /// Up to `buffer.size()` bytes; 0 when the peer ended in order. Errors: unavailable (broken off,
   /// which includes TLS that ends without saying so), timeout (no byte in `idle`), io.
+  /// `lull` may be null; its errors come out.
   Result<std::size_t> read(MutableByteSpan buffer,
                            const Patience& patience,
-                           std::chrono::milliseconds idle);
+                           std::chrono::milliseconds idle,
+                           const Lull* lull = nullptr);
 
   /// Writes all. Errors as read().
   Result<void> write(ByteSpan bytes, const Patience& patience, std::chrono::milliseconds idle);

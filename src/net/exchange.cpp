@@ -32,7 +32,10 @@ Result<bool> Exchange::fill() {
   end_ -= begin_;
   begin_ = 0;
   TRY_ASSIGN(const std::size_t got,
-             connection_.read(MutableByteSpan(buffer_).subspan(end_), patience_, limits_.idle));
+             connection_.read(MutableByteSpan(buffer_).subspan(end_),
+                              patience_,
+                              limits_.idle,
+                              lull_ ? &*lull_ : nullptr));
   end_ += got;
   answered_ = answered_ || got > 0;
   return got > 0;

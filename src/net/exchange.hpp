@@ -10,8 +10,10 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pkc::net {
@@ -34,6 +36,9 @@ class Exchange {
   /// Gives the body to `sink`, up to its end. Errors: unavailable (it is cut short or broken),
   /// timeout, io, and what the sink returns.
   Result<void> read_body(const Framing& framing, ByteSink& sink);
+
+  /// What to do from now on when nothing comes for a while.
+  void set_lull(Lull lull) { lull_ = std::move(lull); }
 
   /// How long a read may wait from now on.
   void set_idle(std::chrono::milliseconds idle) { limits_.idle = idle; }
@@ -61,6 +66,7 @@ class Exchange {
   Connection& connection_;
   const Patience& patience_;
   ExchangeLimits limits_;
+  std::optional<Lull> lull_;
   bool answered_ = false;
   std::vector<std::byte> buffer_;
   std::size_t begin_ = 0;

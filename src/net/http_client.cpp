@@ -33,16 +33,18 @@ constexpr int kProxyAuthenticationRequired = 407;
 /// Knows whether it was the sink that failed.
 class Delivery final : public ByteSink {
  public:
-  explicit Delivery(ByteSink& sink) : sink_(sink) {}
-  Result<void> write(ByteSpan bytes) override {
-    auto written = sink_.write(bytes);
-    failed_ = !written;
-    return written;
-  }
+  explicit Delivery(ResponseSink& sink) : sink_(sink) {}
+  Result<void> write(ByteSpan bytes) override { return judged(sink_.write(bytes)); }
+  Result<void> lull() { return judged(sink_.lull()); }
   [[nodiscard]] bool failed() const { return failed_; }
 
  private:
-  ByteSink& sink_;
+  Result<void> judged(Result<void> result) {
+    failed_ = !result;
+    return result;
+  }
+
+  ResponseSink& sink_;
   bool failed_ = false;
 };
 
@@ -269,6 +271,7 @@ Result<ResponseHead> Client::deliver(Asked asked,
                       .content_length = framing.announced};
   TRY(sink.head(answer));
   Delivery delivery(sink);
+  asked.exchange->set_lull({ResponseSink::kLull, [&delivery] { return delivery.lull(); }});
   if (auto read = asked.exchange->read_body(framing, delivery); !read) {
     return std::unexpected(delivery.failed() ? std::move(read).error()
                                              : std::move(read).error().prefixed(hop.url.origin()));

@@ -81,6 +81,11 @@ class ResponseSink : public ByteSink {
   /// they were sent, without transfer coding; content codings are not undone. An error of either
   /// ends the fetch and comes out of it unchanged.
   virtual Result<void> head(const ResponseHead& head) = 0;
+
+  /// Called when no more of the body has come for kLull, before it is waited for: so that whoever
+  /// collects bytes passes on what there is. An error is as one of write().
+  virtual Result<void> lull() { return {}; }
+  static constexpr std::chrono::milliseconds kLull{20};
 };
 
 /// Fetches. Thread-safe, in a process that ignores SIGPIPE; keeps connections for later. Everything
