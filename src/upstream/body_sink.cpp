@@ -26,9 +26,14 @@ bool may_pass(int status) {
   return std::ranges::find(kStatuses, status) != kStatuses.end();
 }
 
-/// The offset of "bytes FIRST-LAST/SIZE", if LAST is the end of the whole and SIZE is `length`.
-std::optional<ByteCount> start_of_rest(std::string_view content_range,
-                                       std::optional<ByteCount> length) {
+/// The end of a body: where it begins, and how large the whole is.
+struct Rest {
+  ByteCount start = 0;
+  ByteCount size = 0;
+};
+
+/// "bytes FIRST-LAST/SIZE", if LAST is the end of the whole and SIZE is `length`.
+std::optional<Rest> parse_rest(std::string_view content_range, std::optional<ByteCount> length) {
   constexpr std::string_view kUnit = "bytes ";
   if (!content_range.starts_with(kUnit)) {
     return std::nullopt;
@@ -51,7 +56,7 @@ std::optional<ByteCount> start_of_rest(std::string_view content_range,
   if (!size || *first > *last || *last + 1 != *size || (length && *length != *size)) {
     return std::nullopt;
   }
-  return first;
+  return Rest{*first, *size};
 }
 
 std::string_view value_of(const HttpHeaders& headers, std::string_view name) {
@@ -146,6 +151,7 @@ Result<void> BodySink::begin(const net::ResponseHead& head) {
   }
   origin_limit_ = fetchers_.limits.of_origin(head.url.origin());
   answer_ = std::move(answer);
+  whole_size_ = head.content_length;
   writer_ = *std::move(writer);
   content_ = std::move(content);
   told_ = 0;
@@ -153,12 +159,14 @@ Result<void> BodySink::begin(const net::ResponseHead& head) {
 }
 
 Result<void> BodySink::go_on(const net::ResponseHead& head) {
-  const auto start = start_of_rest(value_of(head.headers, "Content-Range"), answer_.length);
+  const auto rest = parse_rest(value_of(head.headers, "Content-Range"), answer_.length);
   // Not every origin that knows Range knows If-Range, too.
-  if (start != writer_->size() || !is_of_the_same(answer_.headers, head.headers)) {
+  if (!rest || rest->start != writer_->size() || !is_of_the_same(answer_.headers, head.headers) ||
+      head.content_length.value_or(rest->size - rest->start) != rest->size - rest->start) {
     return refuse({.kind = Failure::Kind::unavailable,
                    .message = "the origin broke off and went on somewhere else"});
   }
+  whole_size_ = rest->size;
   return {};
 }
 
@@ -177,6 +185,10 @@ Result<void> BodySink::write(ByteSpan bytes) {
   if (writer_->size() + bytes.size() > size_max) {
     return refuse({.kind = Failure::Kind::too_large,
                    .message = "the body is larger than " + format_byte_count(size_max)});
+  }
+  if (whole_size_ && writer_->size() + bytes.size() > *whole_size_) {
+    return refuse(
+        {.kind = Failure::Kind::unavailable, .message = "the origin sent more than it said"});
   }
   if (!pace(bytes.size())) {
     return refuse({.kind = Failure::Kind::unavailable, .message = "the download was stopped"});
@@ -201,6 +213,17 @@ Result<void> BodySink::tell() {
   }
   told_ = writer_->size();
   told_at_ = now;
+  download_.grew();
+  return {};
+}
+
+/// The next bytes may be long in coming: whoever waits is to have those that are here.
+Result<void> BodySink::lull() {
+  if (const auto flushed = writer_->flush(); !flushed) {
+    return refuse_storage(flushed.error());
+  }
+  told_ = writer_->size();
+  told_at_ = fetchers_.parts.clock.steady_now();
   download_.grew();
   return {};
 }

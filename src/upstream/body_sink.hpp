@@ -39,6 +39,7 @@ class BodySink final : public net::ResponseSink {
 
   Result<void> head(const net::ResponseHead& head) override;
   Result<void> write(ByteSpan bytes) override;
+  Result<void> lull() override;
 
   /// Where the next request may go on; nothing: it has to be from the start.
   [[nodiscard]] std::optional<ResumePoint> resume_point() const;
@@ -49,6 +50,8 @@ class BodySink final : public net::ResponseSink {
   void clear_failure();
 
   [[nodiscard]] bool has_begun() const { return writer_ != nullptr; }
+  /// As much has come as the origin said of the whole, if it did. REQUIRES: it has begun.
+  [[nodiscard]] bool is_whole() const { return !whole_size_ || *whole_size_ == writer_->size(); }
   [[nodiscard]] const OriginAnswer& answer() const { return answer_; }
   [[nodiscard]] store::ContentWriter& writer() { return *writer_; }
   [[nodiscard]] const std::shared_ptr<store::GrowingContent>& content() const { return content_; }
@@ -70,6 +73,7 @@ class BodySink final : public net::ResponseSink {
   Download& download_;
   bool resumes_ = false;
   OriginAnswer answer_;
+  std::optional<ByteCount> whole_size_; ///< of the body, if the origin told it
   std::unique_ptr<store::ContentWriter> writer_;
   std::shared_ptr<store::GrowingContent> content_;
   RateLimits::Share origin_limit_;

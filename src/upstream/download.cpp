@@ -10,8 +10,8 @@ namespace pkc::upstream {
 /// The place of one who waits. Its members belong to the lock of the download.
 class Download::Seat final : public Waiter {
  public:
-  Seat(std::shared_ptr<Download> download, std::vector<Checksum> wishes)
-      : wanted(std::move(wishes)), download_(std::move(download)) {}
+  Seat(std::shared_ptr<Download> download, std::vector<Checksum> wishes, bool late)
+      : wanted(std::move(wishes)), download_(std::move(download)), late_(late) {}
   Seat(const Seat&) = delete;
   Seat& operator=(const Seat&) = delete;
   Seat(Seat&&) = delete;
@@ -27,6 +27,7 @@ class Download::Seat final : public Waiter {
     PKC_ASSERT(state->phase == Phase::stored || state->phase == Phase::unwanted);
     return state->arrived;
   }
+  [[nodiscard]] bool came_late() const override { return late_; }
   [[nodiscard]] Failure failure() const override {
     const auto state = download_->state_.lock();
     PKC_ASSERT(state->phase == Phase::failed);
@@ -48,6 +49,7 @@ class Download::Seat final : public Waiter {
 
  private:
   const std::shared_ptr<Download> download_;
+  const bool late_;
 };
 
 ByteCount Download::State::ready() const {
@@ -83,11 +85,11 @@ Result<std::optional<store::Piece>> Download::Seat::piece(ByteCount from) {
 }
 
 std::shared_ptr<Waiter> Download::add(std::vector<Checksum> wanted) {
-  auto seat = std::make_shared<Seat>(shared_from_this(), std::move(wanted));
   const auto state = state_.lock();
-  if (state->sealed || state->over()) {
+  if (state->given_up || state->over()) {
     return nullptr;
   }
+  auto seat = std::make_shared<Seat>(shared_from_this(), std::move(wanted), state->sealed);
   state->seats.insert(seat.get());
   state->alone_since.reset();
   return seat;
@@ -100,6 +102,7 @@ void Download::leave(Seat& seat) {
     if (state->seats.erase(&seat) > 0 && state->seats.empty()) {
       state->alone_since = clock_.steady_now();
       stops = background_.count() == 0 && !state->sealed;
+      state->given_up = stops;
     }
   }
   if (stops) {
@@ -109,7 +112,11 @@ void Download::leave(Seat& seat) {
 
 bool Download::abandoned() {
   const auto state = state_.lock();
-  return state->alone_since && clock_.steady_now() - *state->alone_since >= background_;
+  if (!state->sealed && state->alone_since &&
+      clock_.steady_now() - *state->alone_since >= background_) {
+    state->given_up = true;
+  }
+  return state->given_up;
 }
 
 bool Download::has_happened(const State& state, const Seat& seat) {

@@ -23,7 +23,7 @@ class Download : public std::enable_shared_from_this<Download> {
 
   // The side of those who wait.
 
-  /// Null when it is over, or about to be without regard to `wanted`: another one has to begin.
+  /// Null when it is over, or given up because nobody waited: another one has to begin.
   std::shared_ptr<Waiter> add(std::vector<Checksum> wanted);
 
   // The side of the one thread that fetches.
@@ -45,7 +45,7 @@ class Download : public std::enable_shared_from_this<Download> {
   /// For everything that the thread waits for.
   [[nodiscard]] std::stop_token stop_token() const { return stop_.get_token(); }
   void stop() { stop_.request_stop(); }
-  /// Nobody has waited for it for too long.
+  /// Nobody has waited for it for too long. Nobody can join it any more, then.
   [[nodiscard]] bool abandoned();
 
  private:
@@ -59,8 +59,9 @@ class Download : public std::enable_shared_from_this<Download> {
   };
   struct State {
     Phase phase = Phase::asking;
-    bool sealed = false;
-    bool seen = false; ///< by somebody: some of the body
+    bool sealed = false;   ///< all that comes now comes late
+    bool given_up = false; ///< nobody waits, and nobody may come any more
+    bool seen = false;     ///< by somebody: some of the body
     std::shared_ptr<const OriginAnswer> answer;
     std::shared_ptr<store::GrowingContent> content;
     Arrived arrived;

@@ -20,6 +20,8 @@ namespace {
 
 constexpr int kNotFound = 404;
 constexpr int kGone = 410;
+/// How often it is looked whether somebody still waits for a download.
+constexpr std::chrono::milliseconds kWatchInterval{250};
 
 /// In bytes: from what fits into a packet to what fills a disk.
 constexpr std::array<std::uint64_t, 10> kSizes = {1ULL << 10,
@@ -57,8 +59,8 @@ class PooledDownloads final : public Downloads {
     std::unordered_map<std::string, Shared> by_key; ///< all that can be joined
     std::deque<Task> queue;                         ///< those without a thread
     std::unordered_set<Shared> running;
-    std::vector<std::jthread> threads;
-    std::stop_source stop; ///< of checks
+    std::vector<std::jthread> threads; ///< the first one watches, the others fetch
+    std::stop_source stop;             ///< of checks
     std::size_t idle = 0;
     bool stopping = false;
   };
@@ -66,6 +68,7 @@ class PooledDownloads final : public Downloads {
   Result<Shared> begin(State& state, DownloadRequest request);
   Result<void> enqueue(State& state, Task task);
   void work();
+  void watch();
   void run(const Shared& download);
   void close(const Shared& download);
 
@@ -80,6 +83,7 @@ class PooledDownloads final : public Downloads {
   ops::Histogram& sizes_;
   Guarded<State> state_;
   std::condition_variable queued_;
+  std::condition_variable begun_or_stopping_;
 };
 
 PooledDownloads::PooledDownloads(DownloadParts parts, DownloadOptions options)
@@ -109,6 +113,7 @@ PooledDownloads::~PooledDownloads() {
     threads = std::move(state->threads);
   }
   queued_.notify_all();
+  begun_or_stopping_.notify_all();
   threads.clear(); // joins
   std::deque<Task> left;
   std::swap(left, state_.lock()->queue);
@@ -153,8 +158,11 @@ Result<void> PooledDownloads::enqueue(State& state, Task task) {
   if (state.stopping || state.queue.size() >= options_.queued_max) {
     return fail(Errc::unavailable, "too many downloads wait already");
   }
+  if (state.threads.empty()) {
+    state.threads.emplace_back([this] { watch(); });
+  }
   state.queue.push_back(std::move(task));
-  if (state.idle < state.queue.size() && state.threads.size() < options_.active_max) {
+  if (state.idle < state.queue.size() && state.threads.size() <= options_.active_max) {
     state.threads.emplace_back([this] { work(); });
   }
   queued_.notify_one();
@@ -189,6 +197,7 @@ void PooledDownloads::work() {
       stop = state->stop.get_token();
       if (task.download) {
         state->running.insert(task.download);
+        begun_or_stopping_.notify_one();
       }
     }
     if (task.check) {
@@ -197,6 +206,29 @@ void PooledDownloads::work() {
     }
     run(task.download);
     state_.lock()->running.erase(task.download);
+  }
+}
+
+/// Stops what nobody has waited for too long. The thread of a download cannot: an origin that sends
+/// nothing gives it nothing to do.
+void PooledDownloads::watch() {
+  std::vector<Shared> running;
+  auto state = state_.lock();
+  while (!state->stopping) {
+    if (state->running.empty()) {
+      begun_or_stopping_.wait(state.lock());
+      continue;
+    }
+    running.assign(state->running.begin(), state->running.end());
+    state.lock().unlock();
+    for (const Shared& download : running) {
+      if (download->abandoned()) {
+        download->stop();
+      }
+    }
+    running.clear();
+    state.lock().lock();
+    begun_or_stopping_.wait_for(state.lock(), kWatchInterval, [&] { return state->stopping; });
   }
 }
 
@@ -210,6 +242,14 @@ void PooledDownloads::close(const Shared& download) {
 }
 
 void PooledDownloads::run(const Shared& download) {
+  const DownloadRequest& request = download->request();
+  if (!request.ask_again && request.stored) {
+    if (auto arrived = request.stored()) {
+      close(download);
+      download->finish(Phase::stored, *std::move(arrived));
+      return;
+    }
+  }
   begun_.add();
   auto outcome = fetch(fetchers_, *download, [&] { close(download); });
   if (outcome && (outcome->status == kNotFound || outcome->status == kGone)) {

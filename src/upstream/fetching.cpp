@@ -131,7 +131,15 @@ Fetching::Attempt Fetching::attempt() {
   if (sink_.failure()) {
     return {sink_.failure(), sink_.transient()};
   }
-  return fetched ? Attempt{} : explain(fetched.error());
+  if (!fetched) {
+    return explain(fetched.error());
+  }
+  if (!sink_.is_whole()) { // a rest that was shorter than it said
+    return {
+        Failure{.kind = Failure::Kind::unavailable, .message = "the origin sent less than it said"},
+        true};
+  }
+  return {};
 }
 
 /// Waits before the next attempt. False when there is no time for one.

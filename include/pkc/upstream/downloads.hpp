@@ -84,6 +84,9 @@ class Waiter {
   [[nodiscard]] virtual std::shared_ptr<const OriginAnswer> answer() const = 0;
   /// REQUIRES: stored or unwanted.
   [[nodiscard]] virtual Arrived arrived() const = 0;
+  /// It came when it was being decided whether anybody wants these bytes, and had no say in that:
+  /// where they are unwanted, another download has to be joined.
+  [[nodiscard]] virtual bool came_late() const = 0;
   /// REQUIRES: failed.
   [[nodiscard]] virtual Failure failure() const = 0;
 
@@ -105,6 +108,10 @@ struct DownloadRequest {
   ByteCount size_max = ~ByteCount{0};
   /// Known failures of the key do not count.
   bool ask_again = false;
+  /// Called once by the download's thread before the origin is asked: what is in the store by now,
+  /// which whoever joined did not see, because a download of the same key ended in between. May be
+  /// empty. Not called when `ask_again`.
+  std::function<std::optional<Arrived>()> stored;
   /// Called once by the download's thread when the body is in the store, before anybody is told;
   /// its failure is that of the download. Only the first waiter's counts.
   std::function<Result<void>(const OriginAnswer&, const Arrived&)> publish;

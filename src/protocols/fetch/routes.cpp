@@ -5,6 +5,7 @@
 #include "fetch/content_answer.hpp"
 #include "fetch/fetch_log.hpp"
 
+#include "pkc/base/assert.hpp"
 #include "pkc/base/stream.hpp"
 #include "pkc/protocols/fetch.hpp"
 
@@ -54,6 +55,7 @@ class FetchRoutes : public std::enable_shared_from_this<FetchRoutes> {
                                                 const Ask& ask,
                                                 Cached cached);
   Result<std::vector<Checksum>> checksums_of(const Archive::Found& found, const Ask& ask);
+  std::optional<upstream::Arrived> stored_by_now(const std::string& url);
   Response download(const Request& request, Ask ask);
   Response when_answered(std::shared_ptr<Errand> errand);
   Response when_over(std::shared_ptr<Errand> errand);
@@ -167,6 +169,15 @@ Result<std::vector<Checksum>> FetchRoutes::checksums_of(const Archive::Found& fo
   return known;
 }
 
+std::optional<upstream::Arrived> FetchRoutes::stored_by_now(const std::string& url) {
+  const auto found = services_.archive.find(url);
+  if (!found || !*found) { // an error comes again, to whoever can tell it
+    return std::nullopt;
+  }
+  const store::ArchivedSource& source = (*found)->source;
+  return upstream::Arrived{.digest = source.content, .size = source.size, .checksums = {}};
+}
+
 Response FetchRoutes::download(const Request& request, Ask ask) {
   const SteadyTime begun = services_.clock.steady_now();
   auto waiter = services_.downloads.join(
@@ -174,6 +185,7 @@ Response FetchRoutes::download(const Request& request, Ask ask) {
        .url = ask.url,
        .size_max = options_.size_max,
        .ask_again = ask.refresh,
+       .stored = [self = shared_from_this(), url = ask.text] { return self->stored_by_now(url); },
        .publish =
            [self = shared_from_this(), url = ask.text, client = request.client_address, begun](
                const upstream::OriginAnswer& answer, const upstream::Arrived& arrived) {
@@ -250,11 +262,12 @@ Response FetchRoutes::failed(const Errand& errand) {
     log_.failed(asked, failure.message);
     return fetch::answer_failure(ask, failure);
   }
+  if (errand.waiter->came_late()) { // others' wishes decided before this request came
+    return download(errand.request, ask);
+  }
   const upstream::Arrived arrived = errand.waiter->arrived();
   const auto wrong = find_mismatch(ask.wanted, arrived.checksums);
-  if (!wrong) { // others' wishes decided before this request came
-    return fetch::answer_overloaded(ask);
-  }
+  PKC_ASSERT(wrong);
   log_.failed(asked, "checksum mismatch");
   return fetch::answer_mismatch(ask, *wrong, value_of(arrived.checksums, wrong->algorithm));
 }

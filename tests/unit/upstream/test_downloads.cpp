@@ -162,6 +162,38 @@ TEST_SUITE("upstream::Downloads") {
     }
   }
 
+  TEST_CASE("broken off: a rest of something else, or less than the rest, breaks it, too") {
+    const std::string body = noise(300'000);
+    struct Case {
+      std::string tag;
+      ByteCount length;
+      ByteCount given;
+    };
+    for (const Case& rest : {Case{"\"v2\"", 149'999, 149'999},    // If-Range was ignored
+                             Case{"\"v1\"", 149'998, 149'998},    // it says so
+                             Case{"\"v1\"", 149'999, 149'998}}) { // it does not
+      CAPTURE(rest.tag);
+      CAPTURE(rest.given);
+      World world({.retries_max = 1});
+      world.client.then([&](const FetchRequest&, ResponseSink& sink) -> Result<void> {
+        TRY(sink.head(make_head(200, body.size(), {{"ETag", "\"v1\""}})));
+        TRY(sink.write(as_bytes(body).first(150'001)));
+        return fail(Errc::unavailable, "cut");
+      });
+      world.client.then([&](const FetchRequest&, ResponseSink& sink) -> Result<void> {
+        TRY(sink.head(
+            make_head(206,
+                      rest.length,
+                      {{"Content-Range", "bytes 150001-299999/300000"}, {"ETag", rest.tag}})));
+        return sink.write(as_bytes(body).subspan(150'001, rest.given));
+      });
+      const auto waiter = world.join();
+      CHECK_FALSE(read_all(*waiter));
+      CHECK(waiter->failure().kind == Failure::Kind::unavailable);
+      CHECK(world.disk.files("/cache/cas").empty());
+    }
+  }
+
   TEST_CASE("broken off: without a validator it begins again only when nobody has seen any of it") {
     const std::string body = noise(300'000);
     const auto cut = [&](const FetchRequest&, ResponseSink& sink) -> Result<void> {
@@ -343,6 +375,98 @@ TEST_SUITE("upstream::Downloads") {
     left.count_down();
     published.acquire();
     CHECK((world.fixture.get(sha256(as_bytes(body))).value() == body));
+  }
+
+  TEST_CASE("leaving: who comes while it stops has a download of its own") {
+    World world({.background = std::chrono::milliseconds(0)});
+    std::binary_semaphore begun(0);
+    std::binary_semaphore joined(0);
+    world.client.then([&](const FetchRequest& request, ResponseSink& sink) -> Result<void> {
+      TRY(sink.head(make_head(200, 10)));
+      begun.release();
+      joined.acquire();
+      CHECK(request.stop.stop_requested());
+      return fail(Errc::unavailable, "stopped");
+    });
+    world.client.then(gives("content"));
+    auto first = world.join();
+    begun.acquire();
+    first.reset();
+    const auto second = world.join();
+    joined.release();
+    CHECK(read_all(*second) == "content");
+  }
+
+  TEST_CASE("leaving: its time is up also while the origin says nothing") {
+    World world({.background = std::chrono::milliseconds(1)});
+    std::binary_semaphore begun(0);
+    std::binary_semaphore stopped(0);
+    world.client.then([&](const FetchRequest& request, ResponseSink& sink) -> Result<void> {
+      TRY(sink.head(make_head(200, 10)));
+      std::binary_semaphore told(0);
+      const std::stop_callback on_stop(request.stop, [&] { told.release(); });
+      begun.release();
+      told.acquire();
+      stopped.release();
+      return fail(Errc::unavailable, "stopped");
+    });
+    auto waiter = world.join();
+    begun.acquire();
+    waiter.reset();
+    CHECK(stopped.try_acquire_for(std::chrono::seconds(30))); // for ever, if nobody looks
+  }
+
+  TEST_CASE("stored: what came into the store since somebody looked is not fetched again") {
+    World world;
+    DownloadRequest request = world.request();
+    request.stored = [] {
+      return std::optional(
+          Arrived{.digest = sha256(as_bytes(std::string("there"))), .size = 5, .checksums = {}});
+    };
+    const auto waiter = world.downloads->join(std::move(request), {}).value();
+    wait_until_over(*waiter);
+    CHECK(waiter->phase() == Phase::stored);
+    CHECK(waiter->arrived().size == 5);
+    CHECK(world.client.requests() == 0);
+  }
+
+  TEST_CASE("join: who comes while it is decided whether anybody wants it is told so") {
+    World world;
+    std::shared_ptr<Waiter> late;
+    DownloadRequest request = world.request();
+    // When it is published, the decision has been made.
+    request.publish = [&](const OriginAnswer&, const Arrived&) -> Result<void> {
+      late = world.join();
+      return {};
+    };
+    world.client.then(gives("content"));
+    const auto waiter = world.downloads->join(std::move(request), {}).value();
+    wait_until_over(*waiter);
+    CHECK_FALSE(waiter->came_late());
+    CHECK(late->came_late());
+    CHECK(late->phase() == Phase::stored);
+    CHECK(world.client.requests() == 1);
+  }
+
+  TEST_CASE("lull: what has come is passed on before more is waited for") {
+    const std::string body = noise(300'000);
+    World world;
+    std::binary_semaphore seen(0);
+    world.client.then([&](const FetchRequest&, ResponseSink& sink) -> Result<void> {
+      TRY(sink.head(make_head(200, body.size())));
+      TRY(sink.write(as_bytes(body).first(65'000)));
+      TRY(sink.write(as_bytes(body).subspan(65'000, 65'001))); // at once, so nobody is told
+      TRY(sink.lull());
+      seen.acquire();
+      return sink.write(as_bytes(body).subspan(130'001));
+    });
+    const auto waiter = world.join();
+    std::binary_semaphore ready(0);
+    waiter->when_ready(130'000, [&] { ready.release(); });
+    ready.acquire();
+    CHECK(waiter->piece(130'000).value());
+    seen.release();
+    CHECK((read_all(*waiter) == body));
   }
 
   TEST_CASE("publish: its failure is that of the download") {

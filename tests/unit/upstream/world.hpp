@@ -136,6 +136,7 @@ struct World {
     return {.key = kUrl,
             .url = parse_url(kUrl).value(),
             .ask_again = ask_again,
+            .stored = nullptr,
             .publish = [this](const OriginAnswer&, const Arrived& arrived) -> Result<void> {
               published.lock()->push_back(arrived.digest.hex());
               return publish_fails ? Result<void>(fail(Errc::io, "no")) : Result<void>();
