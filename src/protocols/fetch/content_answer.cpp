@@ -1,6 +1,7 @@
 #include "fetch/content_answer.hpp"
 
 #include "fetch/answers.hpp"
+#include "fetch/content_type.hpp"
 
 #include "pkc/base/codec.hpp"
 #include "pkc/base/http_headers.hpp"
@@ -23,8 +24,6 @@ using http::Request;
 using http::Response;
 using store::Archive;
 using store::ContentObject;
-
-constexpr std::string_view kUnknownType = "application/octet-stream";
 
 /// What lies in the file as it is, in pieces of 128 KiB.
 class StoredPieces final : public http::PieceSource {
@@ -164,7 +163,8 @@ void ContentAnswer::describe(Response& response, const ContentPlan& plan, bool e
     return;
   }
   headers.set("Content-Type",
-              source_.content_type.empty() ? kUnknownType : std::string_view(source_.content_type));
+              source_.content_type.empty() ? guess_content_type(source_.source_url)
+                                           : std::string_view(source_.content_type));
   if (encoded) {
     headers.set("Content-Encoding", "zstd");
   } else if (!source_.content_encoding.empty()) {
@@ -254,10 +254,19 @@ Result<std::optional<Response>> answer_content(const Request& request,
 }
 
 std::optional<Response> answer_arriving(const Request& request,
+                                        std::string_view url,
                                         std::shared_ptr<upstream::Waiter> waiter) {
   const auto answer = waiter->answer();
   const bool ranged = request.headers.get("Range").has_value();
   if (is_conditional(request) || (ranged && !answer->length)) {
+    return std::nullopt;
+  }
+  if (answer->length == 0) { // its end must not be told before it is stored
+    return std::nullopt;
+  }
+  if (!answer->length && request.headers.get("X-Forwarded-Proto")) {
+    // Caddy before 2.8 makes a clean end of a chunked answer that breaks off
+    // (github.com/caddyserver/caddy/issues/5951), so it gets a length. It sends this header.
     return std::nullopt;
   }
   ContentPlan plan;
@@ -278,7 +287,8 @@ std::optional<Response> answer_arriving(const Request& request,
     headers.set("Accept-Ranges", "bytes");
   }
   headers.set(kCacheStatus, "MISS");
-  headers.set("Content-Type", answer->headers.get("Content-Type").value_or(kUnknownType));
+  headers.set("Content-Type",
+              answer->headers.get("Content-Type").value_or(guess_content_type(url)));
   if (const auto encoding = answer->headers.get("Content-Encoding")) {
     headers.set("Content-Encoding", *encoding);
   }

@@ -26,9 +26,10 @@ Result<std::optional<http::Response>> answer_content(const http::Request& reques
                                                      store::ContentAddressedStore& contents,
                                                      Cached cached);
 
-/// 200 or 206 of a file that still arrives. Nothing when only the whole file can answer the
-/// request. REQUIRES: the waiter has an answer of the origin.
+/// 200 or 206 of a file that still arrives from `url`. Nothing when only the whole file can answer
+/// the request. REQUIRES: the waiter has an answer of the origin.
 std::optional<http::Response> answer_arriving(const http::Request& request,
+                                              std::string_view url,
                                               std::shared_ptr<upstream::Waiter> waiter);
 
 } // namespace pkc::protocols::fetch

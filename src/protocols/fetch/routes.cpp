@@ -214,7 +214,7 @@ Response FetchRoutes::go_on(const std::shared_ptr<Errand>& errand) {
       if (!errand->ask.wanted.empty()) { // nothing is given before it is known to be right
         return when_over(errand);
       }
-      auto response = fetch::answer_arriving(errand->request, errand->waiter);
+      auto response = fetch::answer_arriving(errand->request, errand->ask.text, errand->waiter);
       return response ? *std::move(response) : when_over(errand);
     }
     case Phase::stored:
