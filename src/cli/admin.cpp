@@ -76,6 +76,20 @@ void warn_of_gaps(const ordered_json& stats) {
   }
 }
 
+/// A list has one kind or the other.
+bool is_download(const ordered_json& artifact) {
+  return artifact.contains("source_url");
+}
+
+std::vector<std::string> download_row(const ordered_json& download) {
+  return {text_of(download.at("id")),
+          size_of(download.at("file_size")),
+          text_of(download.at("first_cached_at")),
+          text_of(download.at("last_accessed_at")),
+          text_of(download.at("access_count")),
+          text_of(download.at("source_url"))};
+}
+
 std::vector<std::string> artifact_row(const ordered_json& artifact) {
   return {text_of(artifact.at("key")),
           size_of(artifact.at("size")),
@@ -94,11 +108,12 @@ int print_page(const ordered_json& artifacts, bool json, bool first) {
     return print(lines);
   }
   std::vector<std::vector<std::string>> rows;
+  const bool downloads = !artifacts.empty() && is_download(artifacts.front());
   if (first) {
-    rows.push_back({"key", "size", "stored", "last used", "hits", ""});
+    rows.push_back({"key", "size", "stored", "last used", "hits", downloads ? "url" : ""});
   }
   for (const ordered_json& artifact : artifacts) {
-    rows.push_back(artifact_row(artifact));
+    rows.push_back(downloads ? download_row(artifact) : artifact_row(artifact));
   }
   return print(table_of(rows, {false, true, false, false, true, false}));
 }
@@ -212,9 +227,12 @@ int run_ls(const Invocation& invocation) {
     return console.failure();
   }
   warn_of_gaps(*stats);
-  const std::string query =
-      query_of(invocation.arguments,
-               {{"space", "space"}, {"prefix", "prefix"}, {"sort", "sort"}, {"order", "order"}});
+  const std::string query = query_of(invocation.arguments,
+                                     {{"space", "space"},
+                                      {"prefix", "prefix"},
+                                      {"url-prefix", "url_prefix"},
+                                      {"sort", "sort"},
+                                      {"order", "order"}});
   return list_pages(console, query, limit);
 }
 

@@ -44,7 +44,10 @@ constexpr Option kSpace{.name = "space", .value = "NAME", .help = "of this space
 constexpr std::array kStatsOptions = {kJson, kUrl, kTokenFile};
 constexpr std::array kListOptions = {
     Option{.name = "prefix", .value = "TEXT", .help = "only keys that begin like this"},
-    Option{.name = "sort", .value = "BY", .help = "key, stored, accessed or size; else key"},
+    Option{.name = "url-prefix", .value = "TEXT", .help = "only downloads from URLs like this"},
+    Option{.name = "sort",
+           .value = "BY",
+           .help = "key, stored, accessed or size; downloads: url, age, access or size"},
     Option{.name = "order", .value = "ORDER", .help = "asc or desc; else asc"},
     Option{.name = "limit", .value = "N", .help = "no more than so many"},
     kSpace,
@@ -188,7 +191,7 @@ constexpr std::array kCommands = {
             .details = kReadingDetails,
             .run = run_stats},
     Command{.syntax = {.command = "ls", .options = kListOptions},
-            .help = "lists artifacts: key, size, times, hits, pinned or not",
+            .help = "lists artifacts: key, size, times, hits, pinned or not; downloads with URLs",
             .details = kReadingDetails,
             .run = run_ls},
     Command{.syntax = {.command = "get",

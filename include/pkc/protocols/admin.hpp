@@ -28,16 +28,23 @@ void mount_admin(http::Router& router, store::Readiness& readiness, const Clock&
 /// Who answers.
 struct ServerIdentity {
   std::string version;
-  std::string commit;   ///< may be empty
+  std::string commit; ///< may be empty
   SteadyTime started; ///< of the process
 };
 
 /// Adds, all for Scope::admin and with JSON answers that no cache may keep:
 ///
-///     GET    /api/stats                          totals of each space, limits, state of the index
+///     GET    /api/stats                          totals of what was downloaded and of each space,
+///                                                limits, state of the index
 ///     GET    /api/artifacts                      one page of objects; space, prefix, sort (key,
 ///                                                stored, accessed, size), order (asc, desc),
 ///                                                limit (1 to 1000), cursor ("next" of the last)
+///     GET    /api/artifacts?space=fetch          one page of downloads; url_prefix (which makes
+///                                                `space` unnecessary), sort (url, size, age,
+///                                                access), order, limit, cursor
+///     GET    /api/artifacts/{id}                 one download by the key of its record, or 404
+///     DELETE /api/artifacts/{id}                 204, or 404; its content goes along, unless
+///                                                another URL has it
 ///     GET    /api/artifacts/{space}/{key}        what is known of one object, or 404
 ///     DELETE /api/artifacts/{space}/{key}        204, or 404
 ///     PUT    /api/artifacts/{space}/{key}/pin    204, or 404

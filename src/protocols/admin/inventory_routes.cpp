@@ -1,5 +1,6 @@
 // Three steps per handler: the query, the inventory, the answer.
 #include "admin/query.hpp"
+#include "admin/source_list.hpp"
 
 #include "pkc/protocols/admin.hpp"
 
@@ -96,6 +97,18 @@ std::string space_of_query(const Request& request) {
                : std::string(http::kEverySpace);
 }
 
+/// Of a list: URLs are those of the archive, whether its space is named or not.
+std::string space_of_list(const Request& request) {
+  auto query = Query::parse(request.query);
+  return query && query->take_text("url_prefix")
+             ? query->take_text("space").value_or(std::string(store::kArchiveSpace))
+             : space_of_query(request);
+}
+
+std::string space_of_sources(const Request& /*request*/) {
+  return std::string(store::kArchiveSpace);
+}
+
 class InventoryRoutes {
  public:
   InventoryRoutes(store::Inventory& inventory,
@@ -106,12 +119,16 @@ class InventoryRoutes {
 
   Response stats(Request& request);
   Response list(Request& request);
+  Response get_source(Request& request);
+  Response remove_source(Request& request);
   Response get(Request& request);
   Response remove(Request& request);
   Response pin(Request& request, store::Pinned pinned);
   Response collect(Request& request);
 
  private:
+  Response list_sources(const Query& asked);
+  Response list_failure(const Error& error);
   Result<store::ListQuery> parse_list(std::string_view text);
   Result<store::CollectOrder> parse_order(std::string_view text);
   Result<std::string> take_space(Query& query);
@@ -167,6 +184,9 @@ Response InventoryRoutes::stats(Request& request) {
   }
   const auto up = std::chrono::floor<std::chrono::seconds>(clock_.steady_now() - identity_.started);
   ordered_json document = {
+      {"total_items", stats->downloads.sources},
+      {"total_size_bytes", stats->downloads.file_size},
+      {"total_accesses", stats->downloads.accesses},
       {"version", identity_.version},
       {"commit", identity_.commit},
       {"uptime_seconds", up.count()},
@@ -225,16 +245,17 @@ Result<store::ListQuery> InventoryRoutes::parse_list(std::string_view text) {
 }
 
 Response InventoryRoutes::list(Request& request) {
+  if (const auto asked = Query::parse(request.query);
+      asked && admin::asks_for_sources(*asked, inventory_.archive_space())) {
+    return list_sources(*asked);
+  }
   const auto query = parse_list(request.query);
   if (!query) {
     return failure(query.error());
   }
   const auto page = inventory_.list(*query);
   if (!page) {
-    // Everything else has been looked at.
-    return page.error().code == Errc::invalid_argument
-               ? failure(Error{Errc::invalid_argument, "cursor: is not one of this query"})
-               : failure(page.error());
+    return list_failure(page.error());
   }
   ordered_json artifacts = ordered_json::array();
   for (const Object& object : page->objects) {
@@ -242,6 +263,42 @@ Response InventoryRoutes::list(Request& request) {
   }
   const ordered_json next = page->next.empty() ? ordered_json(nullptr) : ordered_json(page->next);
   return answer({{"artifacts", std::move(artifacts)}, {"next", next}});
+}
+
+/// Everything but the cursor has been looked at.
+Response InventoryRoutes::list_failure(const Error& error) {
+  return error.code == Errc::invalid_argument
+             ? failure(Error{Errc::invalid_argument, "cursor: is not one of this query"})
+             : failure(error);
+}
+
+Response InventoryRoutes::list_sources(const Query& asked) {
+  const auto query = admin::parse_source_list(asked, inventory_.archive_space());
+  if (!query) {
+    return failure(query.error());
+  }
+  const auto page = inventory_.list_sources(*query);
+  if (!page) {
+    return list_failure(page.error());
+  }
+  ordered_json artifacts = ordered_json::array();
+  for (const store::SourceRow& row : page->sources) {
+    artifacts.push_back(admin::json_of(row));
+  }
+  const ordered_json next = page->next.empty() ? ordered_json(nullptr) : ordered_json(page->next);
+  return answer({{"artifacts", std::move(artifacts)}, {"next", next}});
+}
+
+Response InventoryRoutes::get_source(Request& request) {
+  const auto found = inventory_.find_source(request.parameters[0]);
+  if (!found) {
+    return failure(found.error());
+  }
+  return *found ? answer(admin::json_of(**found)) : no_object();
+}
+
+Response InventoryRoutes::remove_source(Request& request) {
+  return done(inventory_.remove(inventory_.archive_space(), request.parameters[0]), *this);
 }
 
 Response InventoryRoutes::get(Request& request) {
@@ -317,10 +374,17 @@ void mount_inventory(http::Router& router,
                 .handler = std::move(handler),
                 .protocol = "admin"});
   };
+  const auto by_list = http::RouteAccess::admin().with_space(space_of_list);
   constexpr std::string_view kOne = "/api/artifacts/{space}/{key}";
   constexpr std::string_view kPin = "/api/artifacts/{space}/{key}/pin";
   add(Method::get, "/api/stats", every, [routes](Request& r) { return routes->stats(r); });
-  add(Method::get, "/api/artifacts", by_query, [routes](Request& r) { return routes->list(r); });
+  add(Method::get, "/api/artifacts", by_list, [routes](Request& r) { return routes->list(r); });
+  if (!inventory.archive_space().empty()) {
+    constexpr std::string_view kSource = "/api/artifacts/{id}";
+    const auto by_id = http::RouteAccess::admin().with_space(space_of_sources);
+    add(Method::get, kSource, by_id, [routes](Request& r) { return routes->get_source(r); });
+    add(Method::delete_, kSource, by_id, [routes](Request& r) { return routes->remove_source(r); });
+  }
   add(Method::get, kOne, by_path, [routes](Request& r) { return routes->get(r); });
   add(Method::delete_, kOne, by_path, [routes](Request& r) { return routes->remove(r); });
   add(Method::put, kPin, by_path, [routes](Request& r) {
