@@ -29,12 +29,13 @@ struct Row {
   Object object;
   std::int64_t id = 0;
   // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
-  std::optional<Source> source{};
+  Source source{};
+  bool has_source = false;
 };
 
 SourceRow source_row_of(const Row& row) {
   return {.key = row.object.key,
-          .source = *row.source,
+          .source = row.source,
           .last_accessed_at = row.object.accessed_at,
           .access_count = row.object.hits};
 }
@@ -50,8 +51,8 @@ struct SourceRank {
 
 SourceRank rank_of(const Row& row, SourceSort sort) {
   const bool by_url = sort == SourceSort::url;
-  return {.value = value_of(*row.source, row.object.accessed_at, sort),
-          .url = by_url ? std::string_view(row.source->source_url) : std::string_view(),
+  return {.value = value_of(row.source, row.object.accessed_at, sort),
+          .url = by_url ? std::string_view(row.source.source_url) : std::string_view(),
           .id = by_url ? 0 : row.id};
 }
 
@@ -103,7 +104,8 @@ class Space {
 
   void set_source(std::string_view key, std::optional<Source> source) {
     if (const auto found = rows_.find(key); found != rows_.end()) {
-      found->second.source = std::move(source);
+      found->second.has_source = source.has_value();
+      found->second.source = std::move(source).value_or(Source());
     }
   }
 
@@ -379,7 +381,7 @@ class MemoryIndex final : public Index {
     auto spaces = spaces_.lock();
     if (const Space* const known = space_of(*spaces, space); known != nullptr) {
       if (const auto row = known->rows().find(key);
-          row != known->rows().end() && row->second.source) {
+          row != known->rows().end() && row->second.has_source) {
         return source_row_of(row->second);
       }
     }
@@ -392,7 +394,7 @@ class MemoryIndex final : public Index {
     std::map<std::int64_t, SourceRow> by_id;
     auto spaces = spaces_.lock();
     each_source(*spaces, space, [&](const Row& row) {
-      if (row.source->content_hash == content_hash) {
+      if (row.source.content_hash == content_hash) {
         by_id.emplace(row.id, source_row_of(row));
       }
     });
@@ -410,7 +412,7 @@ class MemoryIndex final : public Index {
     auto spaces = spaces_.lock();
     each_source(*spaces, space, [&](const Row& row) {
       ++totals.sources;
-      totals.file_size += row.source->file_size;
+      totals.file_size += row.source.file_size;
       totals.accesses += row.object.hits;
     });
     return totals;
@@ -425,7 +427,7 @@ class MemoryIndex final : public Index {
       for (auto at = known->rows().upper_bound(from);
            at != known->rows().end() && keys.size() < limit;
            ++at) {
-        if (!at->second.source) {
+        if (!at->second.has_source) {
           keys.push_back(at->first);
         }
       }
@@ -468,7 +470,7 @@ class MemoryIndex final : public Index {
   static void each_source(Spaces& spaces, std::string_view space, const Take& take) {
     if (const Space* const known = space_of(spaces, space); known != nullptr) {
       for (const auto& [key, row] : known->rows()) {
-        if (row.source) {
+        if (row.has_source) {
           take(row);
         }
       }
@@ -551,12 +553,13 @@ Result<Page> MemoryIndex::list(const ListQuery& query) {
 Result<SourcePage> MemoryIndex::list_sources(const SourceQuery& query) {
   TRY_ASSIGN(const std::optional<SourceCursor> cursor, parse_source_cursor(query));
   const bool up = query.order == Order::ascending;
+  const SourceCursor at = cursor.value_or(SourceCursor());
+  const SourceRank from{.value = at.value, .url = at.url, .id = at.id};
   auto spaces = spaces_.lock();
   std::vector<const Row*> rows;
   each_source(*spaces, query.space, [&](const Row& row) {
     const SourceRank rank = rank_of(row, query.sort);
-    const SourceRank from = cursor ? SourceRank{cursor->value, cursor->url, cursor->id} : rank;
-    if (row.source->source_url.starts_with(query.url_prefix) &&
+    if (row.source.source_url.starts_with(query.url_prefix) &&
         (!cursor || (up ? from < rank : rank < from))) {
       rows.push_back(&row);
     }
@@ -569,9 +572,9 @@ Result<SourcePage> MemoryIndex::list_sources(const SourceQuery& query) {
   if (rows.size() > query.limit) {
     const Row& last = *rows[query.limit - 1];
     page.next =
-        format_source_cursor({.value = value_of(*last.source, last.object.accessed_at, query.sort),
+        format_source_cursor({.value = value_of(last.source, last.object.accessed_at, query.sort),
                               .id = last.id,
-                              .url = last.source->source_url},
+                              .url = last.source.source_url},
                              query.sort,
                              query.order);
     rows.resize(query.limit);
