@@ -6,6 +6,7 @@ Runs in name spaces of its own where it may, so that small file systems can be m
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -423,6 +425,108 @@ class Address(DoctorTest):
         self.assert_problem(self.doctor(*missing), "address", "no directory")
         self.assert_no_start("there is no directory", "make it first", arguments=missing)
         self.assertEqual(self.doctor(*missing).of("proxies")[0]["verdict"], "note")
+
+
+class Access(DoctorTest):
+    HASH = hashlib.sha256(b"a token").hexdigest()
+
+    def auth_file(self, expires: str = "", more: str = "") -> tuple[Path, tuple[str, ...]]:
+        path = self.directory / "auth.yaml"
+        path.write_text(
+            f'tokens:\n  - name: ci\n    hash: "sha256:{self.HASH}"\n'
+            f"    grants: [{{scopes: read}}]\n{expires}{more}"
+        )
+        path.chmod(0o600)
+        return path, ("--auth-file", str(path))
+
+    def test_a_good_auth_file_is_counted(self) -> None:
+        _, flags = self.auth_file()
+
+        report = self.doctor(*flags)
+
+        self.assertEqual(report.bad(), {})
+        self.assertIn("auth.yaml has 1 token", report.of("tokens")[0]["text"])
+
+    def test_one_that_stops_a_start_is_a_problem(self) -> None:
+        path, flags = self.auth_file(more="tokns: []\n")
+        self.assert_problem(self.doctor(*flags), "tokens", 'unknown key "tokns"')
+        self.assert_no_start("is of no use", arguments=flags)
+        path.unlink()
+        self.assert_problem(self.doctor(*flags), "tokens", "there is no such file")
+        self.assert_no_start("is of no use", arguments=flags)
+
+    def test_one_that_the_server_may_not_read(self) -> None:
+        nobody = self.as_nobody()
+        storage = self.directory / "of-nobody"
+        storage.mkdir()
+        os.chown(storage, 65534, 65534)
+        path, flags = self.auth_file()
+
+        by_nobody = self.doctor(*flags, storage=storage, prefix=nobody)
+        by_root = self.doctor(*flags, storage=storage)
+
+        self.assert_problem(by_nobody, "tokens", "cannot be read", "Permission denied")
+        self.assert_problem(by_root, "tokens", "may not read " + str(path))
+        self.assert_no_start("is of no use", arguments=flags, storage=storage, prefix=nobody)
+        os.chown(path, 65534, 65534)
+        self.assertEqual(self.doctor(*flags, storage=storage, prefix=nobody).bad(), {})
+        self.assertNotIn("tokens", self.doctor(*flags, storage=storage).bad())
+
+    def test_one_that_everybody_may_read(self) -> None:
+        path, flags = self.auth_file()
+        path.chmod(0o644)
+
+        report = self.doctor(*flags)
+
+        self.assertEqual(report.bad(), {"tokens": "warning"})
+        self.assertIn("everybody on this machine may read", report.of("tokens")[0]["text"])
+
+    def test_tokens_that_have_expired_or_will(self) -> None:
+        _, flags = self.auth_file('    expires: "2001-01-31"\n')
+        self.assert_problem(self.doctor(*flags), "tokens", "expired tokens only")
+        _, flags = self.auth_file('    expires: "2001-01-31"\n', "anonymous: [{scopes: read}]\n")
+        report = self.doctor(*flags)
+        self.assertEqual(report.bad(), {})
+        self.assertEqual([f["verdict"] for f in report.of("tokens")], ["note"])
+        soon = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 3 * 86400))
+        _, flags = self.auth_file(f'    expires: "{soon}"\n')
+        report = self.doctor(*flags)
+        self.assertEqual(report.bad(), {"tokens": "warning"})
+        self.assertIn("within two weeks: ci", report.of("tokens")[0]["text"])
+
+    def test_who_gets_in_without_a_token(self) -> None:
+        self.assertEqual(self.doctor().of("tokens"), [])
+        everywhere = ("--bind", "0.0.0.0")
+        self.assertEqual([f["verdict"] for f in self.doctor(*everywhere).of("tokens")], ["note"])
+        _, flags = self.auth_file()
+        report = self.doctor(*everywhere, *flags)
+        self.assertEqual(report.bad(), {"tokens": "warning"})
+        self.assertIn("in clear", report.of("tokens")[1]["text"])
+
+    def test_the_address_of_the_metrics(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            flags = ("--metrics-bind", f"127.0.0.1:{taken.getsockname()[1]}")
+            self.assert_problem(self.doctor(*flags), "metrics", "is in use by process")
+            self.assert_no_start("metrics-bind: ", "in use", arguments=flags)
+        self.assertEqual(self.doctor(*flags).bad(), {})
+        self.assertIn("is free", self.doctor(*flags).of("metrics")[0]["text"])
+        path = self.directory / "no" / "metrics.sock"
+        flags = ("--metrics-bind", f"unix:{path}")
+        self.assert_problem(self.doctor(*flags), "metrics", "no directory")
+        self.assert_no_start("no directory", arguments=flags)
+        report = self.doctor("--metrics-bind", "0.0.0.0:0")
+        self.assertEqual(report.bad(), {"metrics": "warning"})
+        self.assertIn("no token is asked for", report.of("metrics")[1]["text"])
+
+    def test_a_running_server_has_its_address_for_metrics(self) -> None:
+        path = self.directory / "metrics.sock"
+        server = self.start_server("--metrics-bind", f"unix:{path}", storage=self.storage)
+        server.wait_until(lambda: "metrics are served" in server.output_text(), "listener", 60)
+
+        report = self.doctor("--metrics-bind", f"unix:{path}", port=server.port)
+
+        self.assertEqual(report.bad(), {})
+        self.assertIn("a server listens on", report.of("metrics")[0]["text"])
 
 
 class Limits(DoctorTest):

@@ -13,6 +13,9 @@ void check_storage(const config::Settings& settings, const FindingSink& sink, Fa
 /// Whether clients could arrive: the address, certificates, proxies.
 void check_network(const config::Settings& settings, const FindingSink& sink, const Facts& facts);
 
+/// The auth file, and who gets in without a token.
+void check_access(const config::Settings& settings, const FindingSink& sink);
+
 /// Limits of this user, the clock, the kernel.
 void check_machine(const config::Settings& settings, const FindingSink& sink);
 

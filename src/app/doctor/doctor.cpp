@@ -17,6 +17,8 @@ void examine(const config::Settings& settings, const FindingSink& sink) {
       [&](const FindingSink& tell, Facts& found) { check_storage(settings, tell, found); });
   run("address",
       [&](const FindingSink& tell, const Facts& found) { check_network(settings, tell, found); });
+  run("tokens",
+      [&](const FindingSink& tell, const Facts& /*found*/) { check_access(settings, tell); });
   run("machine",
       [&](const FindingSink& tell, const Facts& /*found*/) { check_machine(settings, tell); });
 }

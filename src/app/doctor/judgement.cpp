@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -458,6 +459,123 @@ Finding judge_names(bool case_matters) {
           "upper and lower case are the same here, but two keys may differ in nothing else: one "
           "would be served for the other",
           "put --storage-dir on a file system that tells them apart"};
+}
+
+namespace {
+
+bool stays_here(std::string_view bind) {
+  return bind.starts_with("unix:") || bind.starts_with("127.") || bind == "::1" ||
+         bind == "[::1]" || bind == "localhost";
+}
+
+std::string names_of(const config::AuthFile& file,
+                     const std::function<bool(const config::AuthToken&)>& which) {
+  std::vector<std::string> names;
+  for (const config::AuthToken& token : file.tokens) {
+    if (which(token)) {
+      names.push_back(token.name);
+    }
+  }
+  return joined(names);
+}
+
+/// Findings about a file that can be read.
+std::vector<Finding> judge_tokens(const AuthFacts& facts, WallTime now) {
+  const auto over = [&](const config::AuthToken& token) {
+    return token.expires && *token.expires <= now;
+  };
+  const std::string expired = names_of(facts.file, over);
+  const std::string soon = names_of(facts.file, [&](const config::AuthToken& token) {
+    return token.expires && !over(token) && *token.expires - now < kExpiresSoon;
+  });
+  const bool usable = !std::ranges::all_of(facts.file.tokens, over);
+  std::vector<Finding> findings;
+  if (!usable && facts.file.anonymous.empty()) {
+    findings.push_back(
+        {Verdict::problem,
+         "tokens",
+         facts.path + (facts.file.tokens.empty() ? " has no token" : " has expired tokens only") +
+             " and no rights for anybody without one: every request is refused",
+         "`polykit-cache token create` makes one; then reload the server"});
+  } else if (!expired.empty()) {
+    findings.push_back({Verdict::note,
+                        "tokens",
+                        "expired: " + expired,
+                        "`polykit-cache token revoke` takes them out of the file"});
+  }
+  if (!soon.empty()) {
+    findings.push_back({Verdict::warning,
+                        "tokens",
+                        "these expire within two weeks: " + soon,
+                        "make others in time, with `polykit-cache token create`"});
+  }
+  return findings;
+}
+
+} // namespace
+
+std::vector<Finding> judge_auth_file(const AuthFacts& facts, WallTime now) {
+  if (!facts.problems.empty()) {
+    const std::size_t more = facts.problems.size() - 1;
+    return {{Verdict::problem,
+             "tokens",
+             facts.problems.front() +
+                 (more > 0 ? " (and " + std::to_string(more) + " more problems)" : ""),
+             "a server does not start with it; `polykit-cache config check` tells all"}};
+  }
+  std::vector<Finding> findings;
+  if (!facts.shut_out.empty()) {
+    findings.push_back(
+        {Verdict::problem,
+         "tokens",
+         facts.shut_out + ", who has the storage directory, may not read " + facts.path,
+         "chown " + facts.shut_out + ": " + facts.path});
+  }
+  if (facts.everybody_reads) {
+    findings.push_back({Verdict::warning,
+                        "tokens",
+                        "everybody on this machine may read " + facts.path +
+                            ", and so who may do what, and the hashes of the tokens",
+                        "chmod o-r " + facts.path});
+  }
+  for (Finding& finding : judge_tokens(facts, now)) {
+    findings.push_back(std::move(finding));
+  }
+  if (findings.empty()) {
+    const std::size_t count = facts.file.tokens.size();
+    findings.push_back(
+        {Verdict::ok,
+         "tokens",
+         facts.path + " has " + std::to_string(count) + (count == 1 ? " token" : " tokens"),
+         ""});
+  }
+  return findings;
+}
+
+std::vector<Finding> judge_exposure(const ExposureFacts& facts) {
+  std::vector<Finding> findings;
+  const bool local = stays_here(facts.bind);
+  if (!local && facts.auth_file.empty()) {
+    findings.push_back({Verdict::note,
+                        "tokens",
+                        "everybody who reaches " + facts.bind + " may read and write",
+                        "where that is too many, set --auth-file"});
+  } else if (!local && !facts.tls) {
+    findings.push_back({Verdict::warning,
+                        "tokens",
+                        "tokens travel in clear to " + facts.bind,
+                        "set --tls-cert, or let a proxy that speaks TLS listen"});
+  }
+  if (!facts.metrics_bind.empty() && !stays_here(facts.metrics_bind)) {
+    const bool careful = local || !facts.auth_file.empty();
+    findings.push_back(
+        {careful ? Verdict::warning : Verdict::note,
+         "metrics",
+         "everybody who reaches " + facts.metrics_bind +
+             " sees the metrics: no token is asked for there",
+         "listen at 127.0.0.1 or a Unix socket, unless a firewall stands before it"});
+  }
+  return findings;
 }
 
 } // namespace pkc::app

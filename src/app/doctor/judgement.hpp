@@ -5,6 +5,7 @@
 #include "pkc/base/bytes.hpp"
 #include "pkc/base/clock.hpp"
 #include "pkc/base/result.hpp"
+#include "pkc/config/auth_file.hpp"
 #include "pkc/http/inspect.hpp"
 #include "pkc/http/tls.hpp"
 
@@ -73,6 +74,29 @@ struct SocketPathFacts {
   bool server_runs = false; ///< in the storage directory
 };
 Finding judge_socket_path(const SocketPathFacts& facts);
+
+/// What was found at the setting auth-file.
+struct AuthFacts {
+  std::string path;
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where it is left out otherwise
+  config::Problems problems{}; ///< with the file; nothing more is known then
+  config::AuthFile file{};
+  /// The user of the service, when that is another one and may not read the file; else empty.
+  std::string shut_out{};
+  // NOLINTEND(readability-redundant-member-init)
+  bool everybody_reads = false; ///< by its mode
+};
+/// One finding at least; the worst comes first.
+std::vector<Finding> judge_auth_file(const AuthFacts& facts, WallTime now);
+
+/// Whom an address lets in who has no token, with the settings of the server.
+struct ExposureFacts {
+  std::string bind;
+  std::string auth_file;    ///< empty: none
+  std::string metrics_bind; ///< host or unix:/PATH; empty: with all other requests
+  bool tls = false;
+};
+std::vector<Finding> judge_exposure(const ExposureFacts& facts);
 
 /// The certificate, then one finding for each other warning.
 std::vector<Finding> judge_tls(const Result<http::TlsState>& state, WallTime now);
