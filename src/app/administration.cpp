@@ -41,10 +41,15 @@ class RemoteAdministration final : public Administration {
     return AdminAnswer{.status = answer.status, .body = std::move(answer.body)};
   }
 
-  Result<AdminAnswer> download(const std::string& target, ByteSink& sink) override {
+  Result<AdminAnswer> download(const std::string& target,
+                               ByteSink& sink,
+                               const OnLength& on_length) override {
     TRY_ASSIGN(net::Answer answer,
-               net::download(
-                   origin_, {.method = "GET", .target = target, .token = token_}, sink, limits()));
+               net::download(origin_,
+                             {.method = "GET", .target = target, .token = token_},
+                             sink,
+                             on_length,
+                             limits()));
     return AdminAnswer{.status = answer.status, .body = std::move(answer.body)};
   }
 
@@ -171,11 +176,16 @@ class DirectoryAdministration final : public Administration {
     return AdminAnswer{.status = response.status, .body = text == nullptr ? "" : std::move(*text)};
   }
 
-  Result<AdminAnswer> download(const std::string& target, ByteSink& sink) override {
+  Result<AdminAnswer> download(const std::string& target,
+                               ByteSink& sink,
+                               const OnLength& on_length) override {
     FileRequestBody nothing(nullptr);
     http::Response response = dispatch("GET", target, nothing);
     if (auto* const text = std::get_if<std::string>(&response.body)) {
       return AdminAnswer{.status = response.status, .body = std::move(*text)};
+    }
+    if (const auto length = response.body_length(); on_length && length) {
+      on_length(*length);
     }
     TRY(copy_body(response.body, sink));
     return AdminAnswer{.status = response.status, .body = {}};

@@ -3,8 +3,7 @@
 #include "commands.hpp"
 #include "console.hpp"
 #include "exit_codes.hpp"
-
-#include <unistd.h>
+#include "progress.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -174,28 +173,6 @@ std::string rebuilt_text(const app::RebuildProgress& progress) {
   return std::to_string(progress.objects) + " objects; " + std::to_string(progress.added) +
          " added to the index, " + std::to_string(progress.removed) + " removed";
 }
-
-/// A line that is written over and over, where somebody sees it.
-class ProgressLine {
- public:
-  void show(const std::string& text) {
-    if (!terminal_) {
-      return;
-    }
-    const std::string blank(last_ > text.size() ? last_ - text.size() : 0, ' ');
-    print_error("\r" + text + blank);
-    last_ = text.size();
-  }
-  void end() const {
-    if (last_ > 0) {
-      print_error("\n");
-    }
-  }
-
- private:
-  const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-  std::size_t last_ = 0;
-};
 
 } // namespace
 

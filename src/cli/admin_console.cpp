@@ -9,7 +9,6 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <variant>
 
@@ -146,12 +145,24 @@ AdminConsole::Done AdminConsole::judge(const Result<app::AdminAnswer>& answer, i
   return Done::failed;
 }
 
-AdminConsole::Done AdminConsole::upload(const std::string& target, File& file) {
-  return judge(administration_->upload(target, file), 201);
+AdminConsole::Done AdminConsole::upload(const std::string& target,
+                                        File& file,
+                                        TransferProgress& progress) {
+  progress.set_total(file.opened_stat().size);
+  WatchedFile watched(file, progress);
+  const auto answer = administration_->upload(target, watched);
+  progress.clear();
+  return judge(answer, 201);
 }
 
-AdminConsole::Done AdminConsole::download(const std::string& target, ByteSink& sink) {
-  return judge(administration_->download(target, sink), 200);
+AdminConsole::Done AdminConsole::download(const std::string& target,
+                                          ByteSink& sink,
+                                          TransferProgress& progress) {
+  WatchedSink watched(sink, progress);
+  const auto answer = administration_->download(
+      target, watched, [&](ByteCount total) { progress.set_total(total); });
+  progress.clear();
+  return judge(answer, 200);
 }
 
 std::string encode(std::string_view text) {
@@ -178,22 +189,6 @@ std::string query_of(const Arguments& arguments,
     }
   }
   return query;
-}
-
-std::string readable_size(std::uint64_t bytes) {
-  constexpr std::array<std::string_view, 6> kUnits{"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-  constexpr std::uint64_t kStep = 1024;
-  std::size_t unit = 0;
-  std::uint64_t scale = 1;
-  while (unit + 1 < kUnits.size() && bytes / scale >= 1000) {
-    scale *= kStep;
-    ++unit;
-  }
-  std::string text = std::to_string(bytes / scale);
-  if (unit > 0) {
-    text.append(".").append(std::to_string(bytes % scale * 10 / scale));
-  }
-  return text.append(" ").append(kUnits[unit]);
 }
 
 std::string table_of(const std::vector<std::vector<std::string>>& rows,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "commands.hpp"
+#include "progress.hpp"
 
 #include "pkc/app/administration.hpp"
 #include "pkc/base/file_system.hpp"
@@ -45,9 +46,9 @@ class AdminConsole {
   /// For what is answered with 204 or 404.
   Done tell(const std::string& method, const std::string& target);
 
-  /// PUT of a file, or GET into a sink.
-  Done upload(const std::string& target, File& file);
-  Done download(const std::string& target, ByteSink& sink);
+  /// PUT of a file, or GET into a sink. Nothing is left of the progress when they return.
+  Done upload(const std::string& target, File& file, TransferProgress& progress);
+  Done download(const std::string& target, ByteSink& sink, TransferProgress& progress);
 
   /// kExitUsage when a parameter was refused, else kExitFailed. Of the last request.
   [[nodiscard]] int failure() const { return failure_; }
@@ -71,9 +72,6 @@ std::string query_of(const Arguments& arguments,
 
 /// Percent-encodes everything but letters and digits.
 std::string encode(std::string_view text);
-
-/// "1.5 GiB": for people, at most three digits before the point.
-std::string readable_size(std::uint64_t bytes);
 
 /// Columns of a width that fits; those of `right` are aligned to the right.
 std::string table_of(const std::vector<std::vector<std::string>>& rows,

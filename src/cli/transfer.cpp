@@ -3,6 +3,7 @@
 #include "commands.hpp"
 #include "console.hpp"
 #include "exit_codes.hpp"
+#include "progress.hpp"
 
 #include "pkc/base/file_system.hpp"
 #include "pkc/base/stream.hpp"
@@ -61,6 +62,14 @@ class Output final : public ByteSink {
   }
 };
 
+Done download(AdminConsole& console,
+              const std::string& key,
+              ByteSink& sink,
+              TransferProgress::Shown shown) {
+  TransferProgress progress(shown);
+  return console.download(target_of(key), sink, progress);
+}
+
 /// Under its name only when it is complete; a file that is there is replaced.
 int get_into(AdminConsole& console, const std::string& key, const std::string& path) {
   FileSystem& files = posix_file_system();
@@ -69,7 +78,8 @@ int get_into(AdminConsole& console, const std::string& key, const std::string& p
   if (!file) {
     return report(file.error());
   }
-  int status = finish(console, console.download(target_of(key), **file), key);
+  int status =
+      finish(console, download(console, key, **file, TransferProgress::Shown::on_a_terminal), key);
   file->reset();
   if (status == kExitOk) {
     const auto renamed = files.rename(part, path);
@@ -98,7 +108,10 @@ int run_get(const Invocation& invocation) {
     return get_into(console, operands[0], operands[1]);
   }
   Output output;
-  return finish(console, console.download(target_of(operands[0]), output), operands[0]);
+  // On one terminal they would be in each other's way.
+  const auto shown = ::isatty(STDOUT_FILENO) == 1 ? TransferProgress::Shown::no
+                                                  : TransferProgress::Shown::on_a_terminal;
+  return finish(console, download(console, operands[0], output, shown), operands[0]);
 }
 
 int run_put(const Invocation& invocation) {
@@ -115,7 +128,8 @@ int run_put(const Invocation& invocation) {
   if (!file || !*file) {
     return report(file ? Error{Errc::io, operands[1] + ": no such file"} : file.error());
   }
-  return console.upload(target_of(operands[0]), **file) == Done::yes
+  TransferProgress progress(TransferProgress::Shown::on_a_terminal);
+  return console.upload(target_of(operands[0]), **file, progress) == Done::yes
              ? print("stored " + operands[0] + "\n")
              : console.failure();
 }

@@ -119,6 +119,7 @@ Result<Answer> exchange(const Origin& origin, const Request& request, const Limi
 Result<Answer> download(const Origin& origin,
                         const Request& request,
                         ByteSink& sink,
+                        const std::function<void(ByteCount)>& on_length,
                         const Limits& limits) try {
   const auto client = make_client(origin);
   set_up(*client, origin, limits, Whole::no);
@@ -126,6 +127,9 @@ Result<Answer> download(const Origin& origin,
   Result<void> written;
   const auto on_head = [&](const httplib::Response& response) {
     answer.status = response.status;
+    if (on_length && answer.status == 200 && response.has_header("Content-Length")) {
+      on_length(response.get_header_value_u64("Content-Length"));
+    }
     return true;
   };
   const auto on_bytes = [&](const char* data, std::size_t size) {

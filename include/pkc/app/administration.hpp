@@ -19,6 +19,9 @@ struct AdminAnswer {
   std::string body; ///< JSON, or empty
 };
 
+/// Hears how long an artifact is before its bytes come. May be empty.
+using OnLength = std::function<void(ByteCount)>;
+
 /// Answers admin requests, the same ones in the same words wherever the objects are. One thread at
 /// a time.
 class Administration {
@@ -29,7 +32,9 @@ class Administration {
   virtual Result<AdminAnswer> ask(const std::string& method, const std::string& target) = 0;
   /// GET of an artifact, whose bytes go to `sink` when the status is 200; after an error what it
   /// got is worth nothing. Errors also: what `sink` returns.
-  virtual Result<AdminAnswer> download(const std::string& target, ByteSink& sink) = 0;
+  virtual Result<AdminAnswer> download(const std::string& target,
+                                       ByteSink& sink,
+                                       const OnLength& on_length) = 0;
   /// PUT of a file, checked as every upload is. Errors also: io.
   virtual Result<AdminAnswer> upload(const std::string& target, File& file) = 0;
 };

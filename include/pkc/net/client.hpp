@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -56,10 +57,12 @@ struct Answer {
 Result<Answer> exchange(const Origin& origin, const Request& request, const Limits& limits);
 
 /// GET of a body of any size, which goes to `sink` when the status is 200; otherwise it is in the
-/// answer. The timeout is that of each wait. Errors also: what `sink` returns.
+/// answer. `on_length` may be empty; it hears a Content-Length of 200 before the bytes. The timeout
+/// is that of each wait. Errors also: what `sink` returns.
 Result<Answer> download(const Origin& origin,
                         const Request& request,
                         ByteSink& sink,
+                        const std::function<void(ByteCount)>& on_length,
                         const Limits& limits);
 
 /// PUT of a file of `size` bytes. A server that does not want it says so before it is sent. The
