@@ -12,6 +12,7 @@
 #include "outgoing.hpp"
 #include "polykit_options.hpp"
 #include "program.hpp"
+#include "quota_file.hpp"
 #include "request_metrics.hpp"
 #include "scrub_job.hpp"
 #include "server_metrics.hpp"
@@ -248,6 +249,22 @@ Result<std::unique_ptr<Outgoing>> mount_fetch(http::Router& router,
   return outgoing;
 }
 
+/// Null where nobody has a quota.
+std::unique_ptr<QuotaFile> make_quota_file(const config::Settings& settings,
+                                           const Auth& auth,
+                                           ops::Log& log) {
+  const std::string& root = settings.storage_dir;
+  return auth.has_file()
+             ? std::make_unique<QuotaFile>(
+                   *auth.control(),
+                   posix_file_system(),
+                   log,
+                   QuotaFileOptions{
+                       .path = root + '/' + std::string(blob::kTokenUsageFile),
+                       .temp_stem = root + "/tmp/" + std::to_string(::getpid()) + "-usage"})
+             : nullptr;
+}
+
 Result<void> run(const config::Settings& settings, Start start, Notifier& notifier, ops::Log& log) {
   ops::Metrics metrics;
   TRY_ASSIGN(const auto storage,
@@ -302,6 +319,10 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
   std::vector<Job*> jobs;
   if (scrub) {
     jobs.push_back(&scrub->job());
+  }
+  const auto quota_file = make_quota_file(settings, *auth, log);
+  if (quota_file) {
+    jobs.push_back(&quota_file->job());
   }
   Lifecycle lifecycle({.server = *server,
                        .backend = storage->backend(),

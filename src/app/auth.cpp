@@ -41,17 +41,25 @@ std::vector<http::Grant> to_http(const std::vector<config::AuthGrant>& grants) {
   return result;
 }
 
+http::TokenLimits to_http(const config::AuthLimits& limits) {
+  return {.requests_per_second = limits.requests_per_second,
+          .requests_burst = limits.requests_burst,
+          .read_bytes_per_second = limits.read_bytes_per_second,
+          .write_bytes_per_second = limits.write_bytes_per_second,
+          .write_bytes_per_day = limits.write_bytes_per_day};
+}
+
 http::AccessRules to_http(const config::AuthFile& file) {
-  http::AccessRules rules{.tokens = {}, .anonymous = to_http(file.anonymous)};
+  http::AccessRules rules{.tokens = {},
+                          .anonymous = to_http(file.anonymous),
+                          .anonymous_limits = to_http(file.anonymous_limits)};
   for (const config::AuthToken& token : file.tokens) {
     rules.tokens.push_back({.name = token.name,
                             .digest = token.digest,
                             .grants = to_http(token.grants),
                             .expires = token.expires,
                             .user = token.user,
-                            .limits = {.requests_per_second = token.requests_per_second,
-                                       .requests_burst = token.requests_burst,
-                                       .write_bytes_per_day = token.write_bytes_per_day}});
+                            .limits = to_http(token.limits)});
   }
   return rules;
 }

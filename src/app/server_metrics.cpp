@@ -41,7 +41,8 @@ class ServerGauges {
                                    "The most uploads that may be on their way at once.")),
         refused_connections_(refused(metrics, "connections")),
         refused_per_client_(refused(metrics, "connections_per_client")),
-        refused_uploads_(refused(metrics, "uploads")) {}
+        refused_uploads_(refused(metrics, "uploads")),
+        refused_paced_(refused(metrics, "paced")) {}
 
   void update() {
     const http::ServerLoad load = server_.load();
@@ -62,6 +63,7 @@ class ServerGauges {
     refused_connections_.set(to_double(load.refused_connections));
     refused_per_client_.set(to_double(load.refused_per_client));
     refused_uploads_.set(to_double(load.refused_uploads));
+    refused_paced_.set(to_double(load.refused_paced));
   }
 
  private:
@@ -93,6 +95,7 @@ class ServerGauges {
   ops::Gauge& refused_connections_;
   ops::Gauge& refused_per_client_;
   ops::Gauge& refused_uploads_;
+  ops::Gauge& refused_paced_;
 };
 
 class DiskGauges {

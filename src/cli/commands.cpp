@@ -7,6 +7,8 @@
 #include "pkc/config/reference.hpp"
 #include "pkc/version.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -66,6 +68,7 @@ constexpr std::array kCollectOptions = {
     kJson,
     kUrl,
     kTokenFile};
+constexpr std::array kJsonOnly = {kJson};
 constexpr std::array kRebuildOptions = {kJson};
 constexpr std::size_t kKeysMax = 100'000;
 constexpr Operands kKeys{.syntax = "KEY...", .min = 1, .max = kKeysMax};
@@ -177,6 +180,8 @@ constexpr std::array kTokenCreateOptions = {
     Option{.name = "user", .value = "USER", .help = "must come with it in Basic; any otherwise"},
     Option{.name = "requests-per-second", .value = "N", .help = "more are answered 429"},
     Option{.name = "requests-burst", .value = "N", .help = "of them at once, after a pause"},
+    Option{.name = "read-bytes-per-second", .value = "SIZE", .help = "downloads go no faster"},
+    Option{.name = "write-bytes-per-second", .value = "SIZE", .help = "nor uploads"},
     Option{.name = "write-bytes-per-day", .value = "SIZE", .help = "more are answered 403"},
 };
 
@@ -273,14 +278,14 @@ constexpr std::array kCommands = {
             .details = "The token alone goes to standard output. A LIST is separated by commas.\n"
                        "Exit codes: 0 made, 1 the file cannot be edited, 2 wrong options.\n",
             .run = run_token_create},
-    Command{.syntax = {.command = "token list"},
-            .help = "prints the tokens of the auth file: name, rights, expiry",
+    Command{.syntax = {.command = "token list", .options = kJsonOnly},
+            .help = "prints the tokens of the auth file: name, rights, expiry, limits",
             .run = run_token_list},
     Command{
         .syntax = {.command = "token revoke", .operands = {.syntax = "NAME", .min = 1, .max = 1}},
         .help = "takes a token out of the auth file",
         .run = run_token_revoke},
-    Command{.syntax = {.command = "version"},
+    Command{.syntax = {.command = "version", .options = kJsonOnly},
             .help = "prints the version",
             .reads = Reads::nothing,
             .run = run_version},
@@ -433,7 +438,11 @@ int run_completion_fish(const Invocation& /*invocation*/) {
   return print(fish_completion(kCommands));
 }
 
-int run_version(const Invocation& /*invocation*/) {
+int run_version(const Invocation& invocation) {
+  if (invocation.arguments.has("json")) {
+    const nlohmann::ordered_json facts = {{"version", kVersion}, {"commit", kCommit}};
+    return print(facts.dump() + "\n");
+  }
   std::string text = "polykit-cache " + std::string(kVersion);
   if (!kCommit.empty()) {
     text.append(" (").append(kCommit).append(")");

@@ -1,4 +1,5 @@
 // token create, list, revoke: the auth file, edited.
+#include "admin_console.hpp"
 #include "commands.hpp"
 #include "console.hpp"
 #include "exit_codes.hpp"
@@ -12,9 +13,12 @@
 #include "pkc/base/secret.hpp"
 #include "pkc/config/auth_file.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +27,8 @@
 
 namespace pkc::cli {
 namespace {
+
+using nlohmann::ordered_json;
 
 /// A prefix that scanners for leaked secrets can be taught.
 constexpr std::string_view kTokenPrefix = "pkc_";
@@ -70,6 +76,7 @@ class TokenOptions {
                                    Result<void> (*check)(std::string_view));
   std::string single(std::string_view option, Result<void> (*check)(std::string_view));
   std::optional<WallTime> expiry();
+  config::AuthLimits limits();
   void report(std::string_view option, std::string_view value, std::string_view problem) {
     arguments_.problems.push_back("--" + std::string(option) + ": \"" + std::string(value) + "\" " +
                                   std::string(problem));
@@ -138,22 +145,36 @@ config::AuthToken TokenOptions::read() {
   token.grants.push_back(std::move(grant));
   token.expires = expiry();
   token.user = single("user", config::check_user_name);
+  token.limits = limits();
+  return token;
+}
+
+config::AuthLimits TokenOptions::limits() {
   constexpr NumberRange kRates{.initial = 0, .min = 0, .max = 1'000'000};
-  token.requests_per_second =
-      static_cast<std::uint32_t>(take_number(arguments_, "requests-per-second", kRates));
-  token.requests_burst =
-      static_cast<std::uint32_t>(take_number(arguments_, "requests-burst", kRates));
-  if (token.requests_burst > 0 && token.requests_per_second == 0) {
+  const auto rate = [&](std::string_view option) {
+    return static_cast<std::uint32_t>(take_number(arguments_, option, kRates));
+  };
+  const auto size = [&](std::string_view option, ByteCount min) -> ByteCount {
+    const auto value = arguments_.value(option);
+    const auto bytes = value ? parse_byte_count(*value) : Result<ByteCount>(0);
+    if (bytes && (*bytes == 0 || *bytes >= min)) {
+      return *bytes;
+    }
+    report(option,
+           *value,
+           bytes ? "is less than " + format_byte_count(min) : "is not a size such as 10GiB");
+    return 0;
+  };
+  const config::AuthLimits limits{
+      .requests_per_second = rate("requests-per-second"),
+      .requests_burst = rate("requests-burst"),
+      .read_bytes_per_second = size("read-bytes-per-second", config::kByteRateMin),
+      .write_bytes_per_second = size("write-bytes-per-second", config::kByteRateMin),
+      .write_bytes_per_day = size("write-bytes-per-day", 0)};
+  if (limits.requests_burst > 0 && limits.requests_per_second == 0) {
     arguments_.problems.emplace_back("--requests-burst needs --requests-per-second");
   }
-  if (const auto quota = arguments_.value("write-bytes-per-day")) {
-    const auto bytes = parse_byte_count(*quota);
-    if (!bytes) {
-      report("write-bytes-per-day", *quota, "is not a size such as 10GiB");
-    }
-    token.write_bytes_per_day = bytes.value_or(0);
-  }
-  return token;
+  return limits;
 }
 
 Result<Secret<std::string>> make_secret() {
@@ -202,6 +223,80 @@ std::string shown_expiry(const config::AuthToken& token) {
   return format_utc(*token.expires) + (over ? " (expired)" : "");
 }
 
+/// "100/s, reads 50MiB/s, writes 10GiB/day"; empty without limits.
+std::string shown_limits(const config::AuthLimits& limits) {
+  std::string text;
+  const auto add = [&](bool limited, const std::string& limit) {
+    text.append(!limited || text.empty() ? "" : ", ").append(limited ? limit : "");
+  };
+  const auto size = [](ByteCount bytes) { return format_byte_count(bytes); };
+  add(limits.requests_per_second > 0, std::to_string(limits.requests_per_second) + " requests/s");
+  add(limits.read_bytes_per_second > 0, "reads " + size(limits.read_bytes_per_second) + "/s");
+  add(limits.write_bytes_per_second > 0, "writes " + size(limits.write_bytes_per_second) + "/s");
+  add(limits.write_bytes_per_day > 0, "writes " + size(limits.write_bytes_per_day) + "/day");
+  return text;
+}
+
+std::string text_of(const config::AuthFile& file) {
+  std::vector<std::vector<std::string>> rows = {{"name", "rights", "expires", "limits"}};
+  for (const config::AuthToken& token : file.tokens) {
+    rows.push_back(
+        {token.name, shown_grants(token.grants), shown_expiry(token), shown_limits(token.limits)});
+  }
+  if (!file.anonymous.empty()) {
+    rows.push_back(
+        {"(anybody)", shown_grants(file.anonymous), "never", shown_limits(file.anonymous_limits)});
+  }
+  return table_of(rows, {false, false, false, false});
+}
+
+ordered_json json_of(const std::vector<config::AuthGrant>& grants) {
+  ordered_json list = ordered_json::array();
+  for (const config::AuthGrant& grant : grants) {
+    ordered_json scopes = ordered_json::array();
+    for (const config::AuthScope scope : grant.scopes) {
+      scopes.push_back(to_string(scope));
+    }
+    const auto or_null = [](const std::vector<std::string>& names) {
+      return names.empty() ? ordered_json() : ordered_json(names);
+    };
+    list.push_back({{"scopes", scopes},
+                    {"spaces", or_null(grant.spaces)},
+                    {"projects", or_null(grant.projects)}});
+  }
+  return list;
+}
+
+ordered_json json_of(const config::AuthLimits& limits) {
+  const auto or_null = [](std::uint64_t limit) {
+    return limit == 0 ? ordered_json() : ordered_json(limit);
+  };
+  return {{"requests_per_second", or_null(limits.requests_per_second)},
+          {"requests_burst", or_null(limits.requests_burst)},
+          {"read_bytes_per_second", or_null(limits.read_bytes_per_second)},
+          {"write_bytes_per_second", or_null(limits.write_bytes_per_second)},
+          {"write_bytes_per_day", or_null(limits.write_bytes_per_day)}};
+}
+
+/// Null stands for "every" and for "no limit". Hashes are in the file, where they are of use.
+std::string json_of(const config::AuthFile& file) {
+  ordered_json tokens = ordered_json::array();
+  for (const config::AuthToken& token : file.tokens) {
+    tokens.push_back(
+        {{"name", token.name},
+         {"grants", json_of(token.grants)},
+         {"expires", token.expires ? ordered_json(format_utc(*token.expires)) : ordered_json()},
+         {"expired", token.expires && *token.expires <= system_clock().wall_now()},
+         {"user", token.user.empty() ? ordered_json() : ordered_json(token.user)},
+         {"limits", json_of(token.limits)}});
+  }
+  const ordered_json document = {
+      {"tokens", tokens},
+      {"anonymous",
+       {{"grants", json_of(file.anonymous)}, {"limits", json_of(file.anonymous_limits)}}}};
+  return document.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
 } // namespace
 
 int run_token_create(const Invocation& invocation) {
@@ -243,15 +338,7 @@ int run_token_list(const Invocation& invocation) {
   if (!file) {
     return print_failure(file.error());
   }
-  std::string text;
-  for (const config::AuthToken& token : file->tokens) {
-    text.append(token.name).append("  ").append(shown_grants(token.grants));
-    text.append("  expires ").append(shown_expiry(token)).append("\n");
-  }
-  if (!file->anonymous.empty()) {
-    text.append("(anybody)  ").append(shown_grants(file->anonymous)).append("\n");
-  }
-  return print(text);
+  return print(invocation.arguments.has("json") ? json_of(*file) : text_of(*file));
 }
 
 int run_token_revoke(const Invocation& invocation) {

@@ -63,11 +63,11 @@ class TokenText {
     if (!token.user.empty()) {
       add("  ", "user", '"' + token.user + '"');
     }
-    add_number("requests_per_second", token.requests_per_second);
-    add_number("requests_burst", token.requests_burst);
-    if (token.write_bytes_per_day > 0) {
-      add("  ", "write_bytes_per_day", format_byte_count(token.write_bytes_per_day));
-    }
+    add_number("requests_per_second", token.limits.requests_per_second);
+    add_number("requests_burst", token.limits.requests_burst);
+    add_size("read_bytes_per_second", token.limits.read_bytes_per_second);
+    add_size("write_bytes_per_second", token.limits.write_bytes_per_second);
+    add_size("write_bytes_per_day", token.limits.write_bytes_per_day);
   }
   [[nodiscard]] const std::string& text() const { return text_; }
 
@@ -79,6 +79,11 @@ class TokenText {
   void add_number(std::string_view key, std::uint32_t number) {
     if (number > 0) {
       add("  ", key, std::to_string(number));
+    }
+  }
+  void add_size(std::string_view key, ByteCount size) {
+    if (size > 0) {
+      add("  ", key, format_byte_count(size));
     }
   }
   void add_grant(const AuthGrant& grant) {

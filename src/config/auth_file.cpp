@@ -23,16 +23,19 @@ namespace {
 constexpr std::size_t kProblemsMax = 100;
 
 constexpr std::array<std::string_view, 4> kScopeNames = {"read", "write", "metrics", "admin"};
-constexpr std::array<std::string_view, 2> kFileKeys = {"tokens", "anonymous"};
+constexpr std::array<std::string_view, 3> kFileKeys = {"tokens", "anonymous", "anonymous_limits"};
 constexpr std::array<std::string_view, 3> kGrantKeys = {"scopes", "spaces", "projects"};
-constexpr std::array<std::string_view, 8> kTokenKeys = {"name",
-                                                        "hash",
-                                                        "grants",
-                                                        "expires",
-                                                        "user",
-                                                        "requests_per_second",
-                                                        "requests_burst",
-                                                        "write_bytes_per_day"};
+constexpr std::array<std::string_view, 10> kTokenKeys = {"name",
+                                                         "hash",
+                                                         "grants",
+                                                         "expires",
+                                                         "user",
+                                                         "requests_per_second",
+                                                         "requests_burst",
+                                                         "read_bytes_per_second",
+                                                         "write_bytes_per_second",
+                                                         "write_bytes_per_day"};
+constexpr std::span kLimitKeys = std::span(kTokenKeys).subspan(5);
 
 /// Names that log lines give to those who have no token.
 constexpr std::array<std::string_view, 3> kReservedNames = {"anonymous", "unknown", "local"};
@@ -71,7 +74,9 @@ class Reader {
   static const YamlNode* find(const YamlNode& map, std::string_view key);
   std::optional<std::string> text_of(const YamlNode& node);
   std::vector<std::string> texts_of(const YamlNode& node, Result<void> (*check)(std::string_view));
-  std::uint32_t number_of(const YamlNode& token, std::string_view key);
+  std::uint32_t number_of(const YamlNode& map, std::string_view key);
+  ByteCount size_of(const YamlNode& map, std::string_view key, ByteCount min);
+  AuthLimits read_limits(const YamlNode& map);
   AuthGrant read_grant(const YamlNode& node);
   std::vector<AuthScope> read_scopes(const YamlNode& node);
   void read_token(const YamlNode& node);
@@ -157,8 +162,8 @@ std::vector<std::string> Reader::texts_of(const YamlNode& node,
   return texts;
 }
 
-std::uint32_t Reader::number_of(const YamlNode& token, std::string_view key) {
-  const YamlNode* const node = find(token, key);
+std::uint32_t Reader::number_of(const YamlNode& map, std::string_view key) {
+  const YamlNode* const node = find(map, key);
   if (node == nullptr) {
     return 0;
   }
@@ -170,6 +175,33 @@ std::uint32_t Reader::number_of(const YamlNode& token, std::string_view key) {
     return 0;
   }
   return static_cast<std::uint32_t>(number);
+}
+
+ByteCount Reader::size_of(const YamlNode& map, std::string_view key, ByteCount min) {
+  const YamlNode* const node = find(map, key);
+  if (node == nullptr) {
+    return 0;
+  }
+  const auto bytes = parse_byte_count(node->text);
+  if (!bytes || (*bytes > 0 && *bytes < min)) {
+    report(*node,
+           node->key + " must be a size such as 10GiB" +
+               (min > 1 ? ", and at least " + format_byte_count(min) : ""));
+    return 0;
+  }
+  return *bytes;
+}
+
+AuthLimits Reader::read_limits(const YamlNode& map) {
+  if (const YamlNode* const burst = find(map, "requests_burst");
+      burst != nullptr && find(map, "requests_per_second") == nullptr) {
+    report(*burst, "requests_burst needs requests_per_second");
+  }
+  return {.requests_per_second = number_of(map, "requests_per_second"),
+          .requests_burst = number_of(map, "requests_burst"),
+          .read_bytes_per_second = size_of(map, "read_bytes_per_second", kByteRateMin),
+          .write_bytes_per_second = size_of(map, "write_bytes_per_second", kByteRateMin),
+          .write_bytes_per_day = size_of(map, "write_bytes_per_day", 0)};
 }
 
 std::vector<AuthScope> Reader::read_scopes(const YamlNode& node) {
@@ -246,19 +278,7 @@ void Reader::read_rest(const YamlNode& node, AuthToken& token) {
       report(*user, "user: " + quoted(token.user) + " " + checked.error().message);
     }
   }
-  token.requests_per_second = number_of(node, "requests_per_second");
-  token.requests_burst = number_of(node, "requests_burst");
-  if (const YamlNode* const burst = find(node, "requests_burst");
-      burst != nullptr && find(node, "requests_per_second") == nullptr) {
-    report(*burst, "requests_burst needs requests_per_second");
-  }
-  if (const YamlNode* const quota = find(node, "write_bytes_per_day")) {
-    const auto bytes = parse_byte_count(quota->text);
-    if (!bytes) {
-      report(*quota, "write_bytes_per_day must be a size such as 10GiB");
-    }
-    token.write_bytes_per_day = bytes.value_or(0);
-  }
+  token.limits = read_limits(node);
 }
 
 void Reader::check_unique(const YamlNode& node, const AuthToken& token) {
@@ -308,6 +328,10 @@ void Reader::read(const YamlNode& root) {
         report(node, "nobody can be admin without a token");
       }
     }
+  }
+  if (const YamlNode* const limits = find(root, "anonymous_limits");
+      limits != nullptr && is_map_of(*limits, "anonymous_limits", kLimitKeys)) {
+    file_.anonymous_limits = read_limits(*limits);
   }
   if (const YamlNode* const tokens = find(root, "tokens")) {
     for (const YamlNode& node : list_of(*tokens, "tokens")) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace pkc::http {
 
@@ -18,13 +19,18 @@ namespace {
 
 constexpr std::string_view kAnonymous = "anonymous";
 
-struct Token {
+/// Somebody with limits.
+struct Guest {
   Principal principal;
+  TokenLimits limits;
+  std::shared_ptr<TokenUsage> usage;
+};
+
+struct Token {
+  Guest guest;
   Sha256 digest;
   std::optional<WallTime> expires;
   std::string user;
-  TokenLimits limits;
-  std::shared_ptr<TokenUsage> usage;
 };
 
 /// Where a digest is looked for.
@@ -37,14 +43,27 @@ std::uint64_t bucket_of(const Sha256& digest) {
 /// AccessRules, ready to be asked. Immutable, but for what tokens use up.
 struct Rules {
   std::unordered_multimap<std::uint64_t, Token> tokens;
-  Principal anonymous;
+  Guest anonymous;
 };
+
+/// Calls `visit` with everybody who has limits.
+template <typename Visit>
+void for_each_guest(const Rules& rules, const Visit& visit) {
+  visit(rules.anonymous);
+  for (const auto& [bucket, token] : rules.tokens) {
+    visit(token.guest);
+  }
+}
+
+/// For a transfer, which may outlive the rules.
+std::shared_ptr<Throttle> throttle(const Guest& guest, Throttle& of_usage) {
+  return {guest.usage, &of_usage};
+}
 
 /// Who sent a request, or why that is not known.
 struct Identity {
-  const Principal* principal = nullptr; ///< null: bad credentials
-  const Token* token = nullptr;         ///< null: anonymous
-  std::string_view problem;             ///< with the credentials, for the client
+  const Guest* guest = nullptr; ///< null: bad credentials
+  std::string_view problem;     ///< with the credentials, for the client
 };
 
 struct Denial {
@@ -90,7 +109,7 @@ Identity try_candidate(const Rules& rules, const Candidate& candidate, WallTime 
     if (token.expires && now >= *token.expires) {
       return {.problem = "the token has expired"};
     }
-    return {.principal = &token.principal, .token = &token, .problem = {}};
+    return {.guest = &token.guest, .problem = {}};
   }
   return {.problem = "the token is unknown"};
 }
@@ -98,12 +117,12 @@ Identity try_candidate(const Rules& rules, const Candidate& candidate, WallTime 
 Identity identify(const Rules& rules, const Headers& headers, const Clock& clock) {
   const Credentials credentials = parse_credentials(headers);
   if (!credentials.given) {
-    return {.principal = &rules.anonymous, .token = nullptr, .problem = {}};
+    return {.guest = &rules.anonymous, .problem = {}};
   }
   Identity best{.problem = "the credentials are neither Bearer nor Basic with a token"};
   for (const Candidate& candidate : credentials.candidates) {
     const Identity identity = try_candidate(rules, candidate, clock.wall_now());
-    if (identity.principal != nullptr) {
+    if (identity.guest != nullptr) {
       return identity;
     }
     // The user name beside an expired token is an unknown one: the first problem tells more.
@@ -116,44 +135,53 @@ Identity identify(const Rules& rules, const Headers& headers, const Clock& clock
 
 /// What a request wants and whether it may.
 std::optional<Denial> judge(const Identity& identity, const AccessEvent& wish, SteadyTime now) {
-  if (identity.principal == nullptr) {
+  if (identity.guest == nullptr) {
     return Denial{.refusal = Refusal::bad_credentials,
                   .status = 401,
                   .message = std::string(identity.problem),
                   .retry_after = {}};
   }
-  if (identity.token != nullptr) {
-    const Token& token = *identity.token;
-    if (const auto wait = token.usage->count_request(token.limits, now)) {
-      return Denial{.refusal = Refusal::rate,
-                    .status = 429,
-                    .message = "too many requests with this token",
-                    .retry_after = *wait};
-    }
+  const Guest& guest = *identity.guest;
+  const bool anonymous = guest.principal.anonymous;
+  if (const auto wait = guest.usage->count_request(guest.limits, now)) {
+    return Denial{.refusal = Refusal::rate,
+                  .status = 429,
+                  .message = anonymous ? "too many requests without a token"
+                                       : "too many requests with this token",
+                  .retry_after = *wait};
   }
-  if (identity.principal->may(wish.scope, wish.space, wish.project)) {
+  if (guest.principal.may(wish.scope, wish.space, wish.project)) {
     return std::nullopt;
   }
   const std::string what = describe(wish.scope, wish.space);
-  if (identity.token == nullptr) {
+  if (anonymous) {
     return Denial{.refusal = Refusal::no_credentials,
                   .status = 401,
                   .message = "a token is needed to " + what,
                   .retry_after = {}};
   }
   const bool elsewhere = std::ranges::any_of(
-      identity.principal->grants, [](const Grant& grant) { return !grant.projects.empty(); });
+      guest.principal.grants, [](const Grant& grant) { return !grant.projects.empty(); });
   return Denial{.refusal = Refusal::no_right,
                 .status = 403,
                 .message = "the token may not " + what + (elsewhere ? " in this project" : ""),
                 .retry_after = {}};
 }
 
-Denial over_quota() {
+Denial over_quota(const Guest& guest) {
   return {.refusal = Refusal::quota,
           .status = 403,
-          .message = "the token has written as much as it may today",
+          .message = guest.principal.anonymous
+                         ? "as much was written without a token as may be today"
+                         : "the token has written as much as it may today",
           .retry_after = {}};
+}
+
+Denial too_many_wait() {
+  return {.refusal = Refusal::rate,
+          .status = 503,
+          .message = "too many transfers wait for the limit of a token, try again",
+          .retry_after = std::chrono::seconds(1)};
 }
 
 Response render(const Denial& denial, const RouteAccess& access) {
@@ -172,17 +200,17 @@ Response render(const Denial& denial, const RouteAccess& access) {
   return response;
 }
 
-/// A body that counts against the daily quota of a token: an announced length is taken at once,
+/// A body that counts against a daily quota: an announced length is taken at once,
 /// what comes in chunks while it is read. What was not accepted in the end is given back.
 class MeteredBody final : public RequestBody {
  public:
-  MeteredBody(RequestBody& body, const Token& token, const Clock& clock)
-      : body_(body), token_(token), clock_(clock) {}
+  MeteredBody(RequestBody& body, const Guest& guest, const Clock& clock)
+      : body_(body), guest_(guest), clock_(clock) {}
   MeteredBody(const MeteredBody&) = delete;
   MeteredBody& operator=(const MeteredBody&) = delete;
   MeteredBody(MeteredBody&&) = delete;
   MeteredBody& operator=(MeteredBody&&) = delete;
-  ~MeteredBody() override { token_.usage->settle(share_, accepted_ ? received_ : 0); }
+  ~MeteredBody() override { guest_.usage->settle(share_, accepted_ ? received_ : 0); }
 
   /// Before anything is read. One byte stands for a body of unknown length, so that it is not asked
   /// for when nothing of it would fit.
@@ -191,6 +219,9 @@ class MeteredBody final : public RequestBody {
   [[nodiscard]] bool is_over_quota() const { return over_quota_; }
 
   [[nodiscard]] std::optional<ByteCount> length() const override { return body_.length(); }
+  [[nodiscard]] bool pace(const std::shared_ptr<Throttle>& throttle) override {
+    return body_.pace(throttle);
+  }
   Result<std::size_t> read(MutableByteSpan buffer) override {
     TRY_ASSIGN(const std::size_t count, body_.read(buffer));
     received_ += count;
@@ -203,11 +234,11 @@ class MeteredBody final : public RequestBody {
 
  private:
   bool take(ByteCount bytes) {
-    return token_.usage->take(share_, bytes, token_.limits, clock_.wall_now());
+    return guest_.usage->take(share_, bytes, guest_.limits, clock_.wall_now());
   }
 
   RequestBody& body_;
-  const Token& token_;
+  const Guest& guest_;
   const Clock& clock_;
   QuotaShare share_{};
   ByteCount received_ = 0;
@@ -252,11 +283,13 @@ class AccessControl::Impl {
   }
 
   void replace(AccessRules rules);
+  [[nodiscard]] std::vector<QuotaUse> quota_uses() const;
+  void add_quota_uses(const std::vector<QuotaUse>& uses) const;
   Response serve(Request& request, const RouteAccess& access, Scope scope, const Handler& handler);
 
  private:
   Response serve_metered(Request& request,
-                         const Token& token,
+                         const Guest& guest,
                          const RouteAccess& access,
                          const Handler& handler,
                          Refusal& refusal) const;
@@ -273,51 +306,81 @@ class AccessControl::Impl {
 
   const Clock& clock_;
   const AccessObserver observer_;
-  Guarded<std::shared_ptr<const Rules>> rules_{std::make_shared<const Rules>()};
+  [[nodiscard]] std::shared_ptr<const Rules> rules() const { return *rules_.lock(); }
+
+  mutable Guarded<std::shared_ptr<const Rules>> rules_{std::make_shared<const Rules>()};
 };
 
 void AccessControl::Impl::replace(AccessRules rules) {
-  std::unordered_map<std::string_view, std::shared_ptr<TokenUsage>> usages;
-  const std::shared_ptr<const Rules> old = *rules_.lock();
-  for (const auto& [bucket, token] : old->tokens) {
-    usages.emplace(token.principal.name, token.usage);
-  }
+  const std::shared_ptr<const Rules> old = this->rules(); // has the names
+  std::unordered_map<std::string, std::shared_ptr<TokenUsage>> usages;
+  for_each_guest(*old,
+                 [&](const Guest& guest) { usages.emplace(guest.principal.name, guest.usage); });
+  const auto make_guest = [&](Principal principal, const TokenLimits& limits) {
+    auto usage = usages[principal.name];
+    usage = usage ? std::move(usage) : std::make_shared<TokenUsage>();
+    usage->reads.set_rate(limits.read_bytes_per_second);
+    usage->writes.set_rate(limits.write_bytes_per_second);
+    return Guest{.principal = std::move(principal), .limits = limits, .usage = std::move(usage)};
+  };
   auto fresh = std::make_shared<Rules>();
-  fresh->anonymous = {
-      .name = std::string(kAnonymous), .anonymous = true, .grants = std::move(rules.anonymous)};
+  fresh->anonymous = make_guest(
+      {.name = std::string(kAnonymous), .anonymous = true, .grants = std::move(rules.anonymous)},
+      rules.anonymous_limits);
   for (TokenRule& rule : rules.tokens) {
-    auto usage = usages[rule.name];
-    fresh->tokens.emplace(
-        bucket_of(rule.digest),
-        Token{.principal = {.name = std::move(rule.name),
-                            .anonymous = false,
-                            .grants = std::move(rule.grants)},
-              .digest = rule.digest,
-              .expires = rule.expires,
-              .user = std::move(rule.user),
-              .limits = rule.limits,
-              .usage = usage ? std::move(usage) : std::make_shared<TokenUsage>()});
+    Guest guest = make_guest(
+        {.name = std::move(rule.name), .anonymous = false, .grants = std::move(rule.grants)},
+        rule.limits);
+    fresh->tokens.emplace(bucket_of(rule.digest),
+                          Token{.guest = std::move(guest),
+                                .digest = rule.digest,
+                                .expires = rule.expires,
+                                .user = std::move(rule.user)});
   }
   *rules_.lock() = std::move(fresh);
 }
 
+std::vector<QuotaUse> AccessControl::Impl::quota_uses() const {
+  std::vector<QuotaUse> uses;
+  for_each_guest(*rules(), [&](const Guest& guest) {
+    const TokenUsage::Written written = guest.usage->written();
+    if (written.bytes > 0) {
+      uses.push_back({.name = guest.principal.name, .day = written.day, .written = written.bytes});
+    }
+  });
+  std::ranges::sort(uses, {}, &QuotaUse::name);
+  return uses;
+}
+
+void AccessControl::Impl::add_quota_uses(const std::vector<QuotaUse>& uses) const {
+  std::unordered_map<std::string_view, const QuotaUse*> by_name;
+  for (const QuotaUse& use : uses) {
+    by_name.emplace(use.name, &use);
+  }
+  for_each_guest(*rules(), [&](const Guest& guest) {
+    if (const auto use = by_name.find(guest.principal.name); use != by_name.end()) {
+      guest.usage->add_written({.day = use->second->day, .bytes = use->second->written});
+    }
+  });
+}
+
 Response AccessControl::Impl::serve_metered(Request& request,
-                                            const Token& token,
+                                            const Guest& guest,
                                             const RouteAccess& access,
                                             const Handler& handler,
                                             Refusal& refusal) const {
   RequestBody* const plain = request.body;
-  MeteredBody body(*plain, token, clock_);
+  MeteredBody body(*plain, guest, clock_);
   if (!body.admit()) {
     refusal = Refusal::quota;
-    return render(over_quota(), access);
+    return render(over_quota(guest), access);
   }
   request.body = &body;
   Response response = handler(request);
   request.body = plain;
   if (body.is_over_quota()) { // whatever the handler made of a body that ended early
     refusal = Refusal::quota;
-    response = render(over_quota(), access);
+    response = render(over_quota(guest), access);
     response.close_connection = true;
   } else if (response.status / 100 == 2) {
     body.accept();
@@ -334,29 +397,40 @@ Response AccessControl::Impl::answer(Request& request,
     event.refusal = denial->refusal;
     return render(*denial, access);
   }
-  request.principal = identity.principal;
-  const bool metered = identity.token != nullptr && event.scope == Scope::write &&
-                       identity.token->limits.write_bytes_per_day > 0;
-  return metered ? serve_metered(request, *identity.token, access, handler, event.refusal)
-                 : handler(request);
+  const Guest& guest = *identity.guest;
+  if (guest.limits.write_bytes_per_second > 0 &&
+      !request.body->pace(throttle(guest, guest.usage->writes))) {
+    event.refusal = Refusal::rate;
+    return render(too_many_wait(), access);
+  }
+  request.principal = &guest.principal;
+  const bool metered = event.scope == Scope::write && guest.limits.write_bytes_per_day > 0;
+  Response response =
+      metered ? serve_metered(request, guest, access, handler, event.refusal) : handler(request);
+  // What a change came to must be told, and an error is short.
+  const bool is_content = event.scope == Scope::read && response.status / 100 == 2;
+  if (is_content && guest.limits.read_bytes_per_second > 0) {
+    response.throttle = throttle(guest, guest.usage->reads);
+  }
+  return response;
 }
 
 Response AccessControl::Impl::serve(Request& request,
                                     const RouteAccess& access,
                                     Scope scope,
                                     const Handler& handler) {
-  const std::shared_ptr<const Rules> rules = *rules_.lock(); // lives as long as the request
+  const std::shared_ptr<const Rules> rules = this->rules(); // lives as long as the request
   const Identity identity = identify(*rules, request.headers, clock_);
   const std::string space = access.space(request);
   const std::optional<std::string> project = access.project(request);
-  AccessEvent event{
-      .who = identity.principal == nullptr ? std::string_view("unknown") : identity.principal->name,
-      .scope = scope,
-      .space = space,
-      .project = project,
-      .request = request,
-      .status = 500,
-      .refusal = Refusal::none};
+  AccessEvent event{.who = identity.guest == nullptr ? std::string_view("unknown")
+                                                     : identity.guest->principal.name,
+                    .scope = scope,
+                    .space = space,
+                    .project = project,
+                    .request = request,
+                    .status = 500,
+                    .refusal = Refusal::none};
   try {
     Response response = answer(request, identity, access, handler, event);
     request.principal = nullptr; // it is about to end
@@ -380,6 +454,16 @@ AccessControl::~AccessControl() = default;
 void AccessControl::replace(AccessRules rules) {
   PKC_ASSERT(impl_ != nullptr);
   impl_->replace(std::move(rules));
+}
+
+std::vector<QuotaUse> AccessControl::quota_uses() const {
+  return impl_ == nullptr ? std::vector<QuotaUse>() : impl_->quota_uses();
+}
+
+void AccessControl::add_quota_uses(const std::vector<QuotaUse>& uses) {
+  if (impl_ != nullptr) {
+    impl_->add_quota_uses(uses);
+  }
 }
 
 Response AccessControl::serve(Request& request, const RouteAccess& access, const Handler& handler) {

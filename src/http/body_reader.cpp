@@ -1,5 +1,7 @@
 #include "body_reader.hpp"
 
+#include "throttle.hpp"
+
 #include "pkc/base/assert.hpp"
 
 #include <algorithm>
@@ -14,12 +16,42 @@ constexpr std::size_t kChunkBufferSize = 16 * kKiB;
 
 } // namespace
 
-BodyReader::BodyReader(Connection& connection, const Head& head, const Pace& pace)
-    : connection_(connection), pace_(pace) {
+BodyReader::BodyReader(Connection& connection,
+                       const Head& head,
+                       const Pace& pace,
+                       UploadLimit& paced)
+    : connection_(connection), pace_(pace), paced_(paced) {
   if (!head.chunked) {
     length_ = left_ = head.content_length.value_or(0);
   }
   continue_pending_ = head.expects_continue && !at_end();
+}
+
+BodyReader::~BodyReader() {
+  end_pace();
+}
+
+void BodyReader::end_pace() {
+  if (throttle_ && !place_) {
+    throttle_->give_back(*length_ - received_);
+  }
+  throttle_.reset();
+  place_ = {};
+}
+
+bool BodyReader::pace(const std::shared_ptr<Throttle>& throttle) {
+  PKC_ASSERT(received_ == 0 && !throttle_);
+  if (at_end()) {
+    return true;
+  }
+  if (!length_ || !throttle->try_pass(*length_, pace_.now())) {
+    place_ = paced_.try_take();
+    if (!place_) {
+      return false;
+    }
+  }
+  throttle_ = throttle;
+  return true;
 }
 
 bool BodyReader::at_end() const {
@@ -41,7 +73,7 @@ Result<std::size_t> BodyReader::read(MutableByteSpan buffer) {
   if (failure_) {
     return std::unexpected(*failure_);
   }
-  Result<std::size_t> count = read_some(buffer);
+  Result<std::size_t> count = place_ ? read_in_turn(buffer) : read_some(buffer);
   if (count) {
     received_ += *count;
   } else {
@@ -50,14 +82,33 @@ Result<std::size_t> BodyReader::read(MutableByteSpan buffer) {
   return count;
 }
 
-Result<std::size_t> BodyReader::read_some(MutableByteSpan buffer) {
-  if (at_end()) {
-    return 0;
-  }
+Result<void> BodyReader::invite() {
   if (continue_pending_) {
     TRY(connection_.socket.send_all(as_bytes("HTTP/1.1 100 Continue\r\n\r\n"), More::no, pace_));
     continue_pending_ = false;
   }
+  return {};
+}
+
+Result<std::size_t> BodyReader::read_in_turn(MutableByteSpan buffer) {
+  if (at_end()) {
+    return 0;
+  }
+  TRY(invite()); // what it sends meanwhile waits in the kernel
+  const ByteCount left = std::min<ByteCount>(buffer.size(), length_ ? left_ : buffer.size());
+  const Throttle::Turn turn = throttle_->next_turn(left, pace_.now());
+  TRY(connection_.socket.pause_until(turn.when, pace_));
+  TRY_ASSIGN(const std::size_t count,
+             read_some(buffer.first(static_cast<std::size_t>(turn.bytes))));
+  throttle_->give_back(turn.bytes - count);
+  return count;
+}
+
+Result<std::size_t> BodyReader::read_some(MutableByteSpan buffer) {
+  if (at_end()) {
+    return 0;
+  }
+  TRY(invite());
   return length_ ? read_sized(buffer) : read_chunked(buffer);
 }
 

@@ -4,9 +4,11 @@
 #include "chunked.hpp"
 #include "connection.hpp"
 #include "head.hpp"
+#include "upload_limit.hpp"
 
 #include "pkc/http/message.hpp"
 
+#include <memory>
 #include <optional>
 
 namespace pkc::http {
@@ -15,10 +17,21 @@ namespace pkc::http {
 /// its request is served, on the thread that owns the connection.
 class BodyReader final : public RequestBody {
  public:
-  BodyReader(Connection& connection, const Head& head, const Pace& pace);
+  /// `paced`: the places of those who may wait for a throttle; outlives this.
+  BodyReader(Connection& connection, const Head& head, const Pace& pace, UploadLimit& paced);
+  BodyReader(const BodyReader&) = delete;
+  BodyReader& operator=(const BodyReader&) = delete;
+  BodyReader(BodyReader&&) = delete;
+  BodyReader& operator=(BodyReader&&) = delete;
+  ~BodyReader() override;
 
   Result<std::size_t> read(MutableByteSpan buffer) override;
   [[nodiscard]] std::optional<ByteCount> length() const override { return length_; }
+  [[nodiscard]] bool pace(const std::shared_ptr<Throttle>& throttle) override;
+
+  /// Gives back what the throttle allowed and was not read, and the place of who waits for it. To
+  /// be called when the handler is done, before the client has its answer and comes again.
+  void end_pace();
 
   /// Bytes of the body that were read.
   [[nodiscard]] ByteCount received() const { return received_; }
@@ -31,6 +44,8 @@ class BodyReader final : public RequestBody {
 
  private:
   Result<std::size_t> read_some(MutableByteSpan buffer);
+  Result<void> invite();
+  Result<std::size_t> read_in_turn(MutableByteSpan buffer);
   Result<std::size_t> read_sized(MutableByteSpan buffer);
   Result<std::size_t> read_chunked(MutableByteSpan buffer);
   Result<std::size_t> receive(MutableByteSpan buffer);
@@ -43,6 +58,9 @@ class BodyReader final : public RequestBody {
   bool continue_pending_ = false;
   std::optional<Error> failure_; ///< the first error, given again to every later call
   ByteCount received_ = 0;
+  UploadLimit& paced_;
+  std::shared_ptr<Throttle> throttle_;
+  UploadLimit::Place place_; ///< while it has to take turns; else all has been taken at once
 };
 
 } // namespace pkc::http

@@ -32,6 +32,8 @@ constexpr int kLingerReadsInARow = 16;
 constexpr milliseconds kPressedTick{2};
 constexpr milliseconds kStoppingTick{5};
 constexpr milliseconds kSweepTickMax{500};
+/// And while an answer waits for a time: it goes on so much late, at most.
+constexpr milliseconds kTurnTick{20};
 /// So many calm steps in a row end the frequent checks of the pool.
 constexpr int kCalmSteps = 50;
 
@@ -51,6 +53,12 @@ std::size_t upload_places(const ServerOptions& options) {
   return std::clamp<std::size_t>(options.workers_max - for_reads, 1, options.uploads_max);
 }
 
+/// How many may wait for the limit of a token: half of what is left to those who only read, so that
+/// tokens at their limit keep nobody else out.
+std::size_t paced_places(const ServerOptions& options) {
+  return std::max<std::size_t>(options.workers_max / 8, 1);
+}
+
 } // namespace
 
 Engine::Engine(Parts parts, ServerOptions options, Router router, AccessLog access_log)
@@ -61,6 +69,7 @@ Engine::Engine(Parts parts, ServerOptions options, Router router, AccessLog acce
             .access_log = std::move(access_log),
             .clock = system_clock(),
             .uploads = UploadLimit(upload_places(site_.options)),
+            .paced = UploadLimit(paced_places(site_.options)),
             .waiting = std::move(parts.waiting)},
       listener_(std::move(parts.listener)),
       poller_(std::move(parts.poller)),
@@ -355,8 +364,8 @@ void Engine::keep_house(const std::stop_token& stop) {
     }
     const SteadyTime now = site_.clock.steady_now();
     if (site_.stopping || now >= next_sweep) {
-      sweep();
-      next_sweep = now + calm_tick;
+      const bool soon = sweep(now + calm_tick);
+      next_sweep = now + (soon ? std::min(calm_tick, kTurnTick) : calm_tick);
     }
     std::unique_lock lock(house_mutex_);
     if (site_.stopping || pressed_) {
@@ -383,9 +392,10 @@ void Engine::check_pool(int& calm_steps) {
   }
 }
 
-void Engine::sweep() {
+/// True when the time of an answer that waits has come, or does so before `next`.
+bool Engine::sweep(SteadyTime next) {
   table_.expire_due(site_.clock.steady_now());
-  site_.waiting->expire_due(site_.clock.steady_now());
+  const bool soon = site_.waiting->expire_due(site_.clock.steady_now(), next);
   if (site_.stopping) {
     table_.expire_waiting(site_.clock.steady_now(), patience_);
   }
@@ -393,6 +403,7 @@ void Engine::sweep() {
   if (accepting_paused_) {
     resume_accepting();
   }
+  return soon;
 }
 
 // ---- TLS ----------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ class Engine final : public Server {
 
   void keep_house(const std::stop_token& stop);
   void check_pool(int& calm_steps);
-  void sweep();
+  bool sweep(SteadyTime next);
   void call_housekeeper();
   /// Durations from the stop on.
   struct Drain {

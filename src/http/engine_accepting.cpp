@@ -141,7 +141,8 @@ ServerLoad Engine::load() {
           .accepted = accepted_.load(std::memory_order_relaxed),
           .refused_connections = refused_connections_.load(std::memory_order_relaxed),
           .refused_per_client = refused_per_client_.load(std::memory_order_relaxed),
-          .refused_uploads = site_.uploads.refused()};
+          .refused_uploads = site_.uploads.refused(),
+          .refused_paced = site_.paced.refused()};
 }
 
 void Engine::take_in(std::unique_ptr<Connection> accepted) {

@@ -2,6 +2,7 @@
 
 #include "body_reader.hpp"
 #include "text.hpp"
+#include "throttle.hpp"
 
 #include "pkc/ops/log.hpp"
 
@@ -183,6 +184,32 @@ Response Exchange::respond(Request& request, const BodyReader& body, std::string
   return call(handler, failure);
 }
 
+/// The throttle that the answer has to take turns with, if any. What waits without a worker may
+/// always wait; of the others only some may, and the rest get another answer.
+Throttle* Exchange::admit(const RequestFacts& facts,
+                          Response& response,
+                          UploadLimit::Place& place) {
+  if (!response.throttle || facts.method == Method::head) {
+    return nullptr;
+  }
+  const auto length = response.body_length();
+  if (length && (*length == 0 || response.throttle->try_pass(*length, site_.clock.steady_now()))) {
+    return nullptr;
+  }
+  if (std::holds_alternative<FileBody>(response.body) ||
+      std::holds_alternative<PiecesBody>(response.body)) {
+    return response.throttle.get();
+  }
+  place = site_.paced.try_take();
+  if (place) {
+    before_blocking_();
+    return response.throttle.get();
+  }
+  response = make_error(503, "too many transfers wait for the limit of a token, try again");
+  response.headers.add("Retry-After", "1");
+  return nullptr;
+}
+
 /// Whether the next request can follow on this connection.
 bool Exchange::can_keep(const Response& response, const RequestFacts& facts) const {
   if (!facts.keep_alive || response.close_connection || site_.stopping) {
@@ -213,7 +240,8 @@ Next Exchange::serve(Connection& connection) {
   target_ = head_.target;
   BodyReader body(connection,
                   head_,
-                  {site_.clock, site_.options.body_timeout, site_.options.transfer_rate_min});
+                  {site_.clock, site_.options.body_timeout, site_.options.transfer_rate_min},
+                  site_.paced);
   request.body = &body;
   connection.input.consume(head_.size); // ends all views of head_
   if (body.bytes_left() != 0U && body.bytes_left() != connection.input.text().size()) {
@@ -221,6 +249,7 @@ Next Exchange::serve(Connection& connection) {
   }
   std::string failure;
   Response response = respond(request, body, failure);
+  body.end_pace();
   const RequestFacts facts{.method_name = request.method_name,
                            .method = request.method,
                            .protocol = request.protocol,
@@ -245,6 +274,8 @@ Next Exchange::answer(Connection& connection,
         std::make_unique<PendingAnswer>(facts, std::move(response), std::move(failure));
     return defer(connection);
   }
+  UploadLimit::Place paced;
+  Throttle* const throttle = admit(facts, response, paced);
   const bool keep = can_keep(response, facts);
   if (may_block(response)) {
     before_blocking_();
@@ -256,7 +287,8 @@ Next Exchange::answer(Connection& connection,
                                              .keep_alive = keep,
                                              .request_id = facts.request_id,
                                              .write_timeout = site_.options.write_timeout,
-                                             .rate_min = site_.options.transfer_rate_min});
+                                             .rate_min = site_.options.transfer_rate_min,
+                                             .throttle = throttle});
   if (result.wait == AnswerResult::Wait::nothing) {
     return finish(connection,
                   facts,
@@ -315,7 +347,8 @@ Next Exchange::refuse(Connection& connection, int status, std::string_view messa
                                              .keep_alive = false,
                                              .request_id = request_id_,
                                              .write_timeout = site_.options.write_timeout,
-                                             .rate_min = site_.options.transfer_rate_min});
+                                             .rate_min = site_.options.transfer_rate_min,
+                                             .throttle = nullptr});
   if (site_.access_log) {
     site_.access_log({.method = head_.method,
                       .protocol = {},

@@ -25,6 +25,7 @@
 namespace pkc::http {
 
 class BodyReader;
+class Throttle;
 
 /// What every worker of a server reads and none changes, but for the flag, the uploads and the
 /// waiting room.
@@ -36,6 +37,7 @@ struct Site {
   AccessLog access_log;
   const Clock& clock;
   UploadLimit uploads;
+  UploadLimit paced;                    ///< workers that wait for the limits of tokens
   std::shared_ptr<WaitingRoom> waiting; ///< its descriptor is the poller's
   std::atomic<bool> stopping = false;   ///< no answer keeps its connection any more
 };
@@ -77,6 +79,9 @@ class Exchange {
   void name_request();
   Request make_request(const Connection& connection);
   Response respond(Request& request, const BodyReader& body, std::string& failure);
+  [[nodiscard]] Throttle* admit(const RequestFacts& facts,
+                                Response& response,
+                                UploadLimit::Place& place);
   Response call(std::move_only_function<Response()> handler, std::string& failure) const;
   [[nodiscard]] bool can_keep(const Response& response, const RequestFacts& facts) const;
 

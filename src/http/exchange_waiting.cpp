@@ -38,7 +38,7 @@ Next Exchange::go_on(Connection& connection, const WaitingRoom::Turn& turn) {
     if (turn.expired && connection.socket.untaken() >= pending.untaken) {
       return give_up(connection, "the client stalled");
     }
-  } else if (!turn.woken) {
+  } else if (pending.waits_for == PendingAnswer::For::turn ? !turn.expired : !turn.woken) {
     return look_at_peer(connection);
   }
   before_blocking_();
@@ -92,7 +92,10 @@ Next Exchange::resume_deferred(Connection& connection) {
   deferred->seat = {};
   Response response =
       call(std::move(std::get<Deferred>(deferred->response.body).resume), deferred->failure);
-  deferred->response.body = std::string(); // with all that it has captured
+  deferred->response.body = std::string();                // with all that it has captured
+  if (response.status / 100 == 2 && !response.throttle) { // an error is short
+    response.throttle = std::move(deferred->response.throttle);
+  }
   return answer(connection, deferred->facts, std::move(response), std::move(deferred->failure));
 }
 
@@ -118,6 +121,12 @@ Next Exchange::wait_or_finish(Connection& connection, const AnswerResult& result
   PendingAnswer& pending = *connection.pending;
   pending.sending = writer_.put_aside();
   pending.seat = site_.waiting->open(connection);
+  if (result.wait == AnswerResult::Wait::turn) {
+    pending.waits_for = PendingAnswer::For::turn;
+    pending.watch = WaitingRoom::Watch::reset;
+    pending.deadline = pending.begun().turn_at;
+    return Next::await;
+  }
   if (result.wait != AnswerResult::Wait::source) {
     return wait_for_client(connection,
                            result.wait == AnswerResult::Wait::output ? WaitingRoom::Watch::output

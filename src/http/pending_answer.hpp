@@ -76,6 +76,7 @@ struct PendingAnswer {
   enum class For : std::uint8_t {
     wake,
     client,
+    turn, ///< of its throttle
   };
   For waits_for = For::wake;
   WaitingRoom::Watch watch = WaitingRoom::Watch::reset;

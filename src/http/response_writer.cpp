@@ -2,6 +2,7 @@
 
 #include "request_id.hpp"
 #include "text.hpp"
+#include "throttle.hpp"
 
 #include "pkc/base/assert.hpp"
 
@@ -158,17 +159,45 @@ Result<void> ResponseWriter::flush(More more) {
   return {};
 }
 
+/// How much of what is `left` may go now. Waits for the turn where there are turns.
+Result<ByteCount> ResponseWriter::next_piece(ByteCount left) {
+  if (sending_.throttle == nullptr || left == 0) {
+    return left;
+  }
+  const Throttle::Turn turn = sending_.throttle->next_turn(left, sending_.pace.now());
+  if (turn.when > sending_.pace.now()) { // what waits in Sending::out should not wait with us
+    TRY(flush(More::no));
+    TRY(socket_->pause_until(turn.when, sending_.pace));
+  }
+  return turn.bytes;
+}
+
+/// Waits until so much may go with one call.
+Result<void> ResponseWriter::await_turns(ByteCount size) {
+  while (size > 0) {
+    TRY_ASSIGN(const ByteCount piece, next_piece(size));
+    size -= piece;
+  }
+  return {};
+}
+
 Result<void> ResponseWriter::send_text(const std::string& body) {
   if (body.size() <= kSmallFileMax) {
+    TRY(await_turns(body.size()));
     sending_.out += body;
     return flush(More::no);
   }
   TRY(flush(More::yes));
   ByteSpan rest = as_bytes(body);
   while (!rest.empty()) {
-    TRY_ASSIGN(const std::size_t count, socket_->send(rest, More::no, sending_.pace));
-    sending_.body_sent += count;
-    rest = rest.subspan(count);
+    TRY_ASSIGN(const ByteCount piece, next_piece(rest.size()));
+    const std::size_t end = rest.size() - static_cast<std::size_t>(piece);
+    while (rest.size() > end) {
+      TRY_ASSIGN(const std::size_t count,
+                 socket_->send(rest.first(rest.size() - end), More::no, sending_.pace));
+      sending_.body_sent += count;
+      rest = rest.subspan(count);
+    }
   }
   return {};
 }
@@ -190,8 +219,12 @@ Result<void> ResponseWriter::send_stream(ByteSource& source, ByteCount length) {
 /// Reads up to `left` bytes behind what waits in sending_.out, which is sent first when both are
 /// too much.
 Result<std::size_t> ResponseWriter::append_piece(ByteSource& source, ByteCount left) {
-  const auto want = static_cast<std::size_t>(std::min<ByteCount>(left, buffer_.size()));
-  TRY_ASSIGN(const std::size_t count, source.read(std::span(buffer_).first(want)));
+  TRY_ASSIGN(const ByteCount want, next_piece(std::min<ByteCount>(left, buffer_.size())));
+  TRY_ASSIGN(const std::size_t count,
+             source.read(std::span(buffer_).first(static_cast<std::size_t>(want))));
+  if (sending_.throttle != nullptr) {
+    sending_.throttle->give_back(want - count);
+  }
   if (count == 0) {
     return fail(Errc::corrupt, "the source is shorter than its announced length");
   }
@@ -244,7 +277,8 @@ Result<void> ResponseWriter::frame_piece() {
   if (sending_.chunked) {
     append_chunk_lines();
   }
-  if (piece.length == 0 || piece.length > kSmallFileMax || sending_.out.empty()) {
+  if (piece.length == 0 || piece.length > kSmallFileMax || sending_.out.empty() ||
+      sending_.throttle != nullptr) {
     return {};
   }
   const std::size_t head_size = sending_.out.size();
@@ -279,6 +313,11 @@ void ResponseWriter::append_chunk_lines() {
   sending_.head_left += out.size() - before;
 }
 
+/// Whether Sending::out should wait for what follows. Not where that may have to wait itself.
+More ResponseWriter::more_after_out() const {
+  return sending_.piece.length > 0 && sending_.throttle == nullptr ? More::yes : More::no;
+}
+
 /// What of Sending::out cannot be sent now stays there.
 Result<ResponseWriter::Wait> ResponseWriter::send_out(More more) {
   const ByteSpan all = as_bytes(sending_.out);
@@ -296,9 +335,25 @@ Result<ResponseWriter::Wait> ResponseWriter::send_out(More more) {
   return wait;
 }
 
+/// Whether some of the piece may go now: as much as Sending::turn says, of one that is not empty.
+bool ResponseWriter::has_turn() {
+  if (sending_.turn == 0) {
+    const SteadyTime now = sending_.pace.now();
+    const Throttle::Turn turn = sending_.throttle == nullptr
+                                    ? Throttle::Turn{.bytes = sending_.piece.length, .when = now}
+                                    : sending_.throttle->next_turn(sending_.piece.length, now);
+    sending_.turn = turn.bytes;
+    sending_.turn_at = turn.when;
+  }
+  return sending_.throttle == nullptr || sending_.turn_at <= sending_.pace.now();
+}
+
 Result<ResponseWriter::Wait> ResponseWriter::send_piece() {
   FilePiece& piece = sending_.piece;
   while (piece.length > 0) {
+    if (!has_turn()) {
+      return Wait::turn;
+    }
     const int descriptor = piece.file->descriptor();
     if (descriptor < 0 || !socket_->can_send_files()) {
       TRY_ASSIGN(const Wait wait, copy_piece());
@@ -308,7 +363,7 @@ Result<ResponseWriter::Wait> ResponseWriter::send_piece() {
       continue;
     }
     TRY_ASSIGN(const SendStep step,
-               socket_->try_send_file(descriptor, piece.offset, piece.length, sending_.pace));
+               socket_->try_send_file(descriptor, piece.offset, sending_.turn, sending_.pace));
     if (step.wait != SendStep::Wait::nothing) {
       return wait_of(step.wait);
     }
@@ -326,7 +381,7 @@ Result<ResponseWriter::Wait> ResponseWriter::send_piece() {
 Result<ResponseWriter::Wait> ResponseWriter::copy_piece() {
   const FilePiece& piece = sending_.piece;
   buffer_.resize(kStreamBufferSize);
-  const auto want = static_cast<std::size_t>(std::min<ByteCount>(piece.length, buffer_.size()));
+  const auto want = static_cast<std::size_t>(std::min<ByteCount>(sending_.turn, buffer_.size()));
   TRY_ASSIGN(const std::size_t count,
              piece.file->read_at(piece.offset, std::span(buffer_).first(want)));
   if (count == 0) {
@@ -347,6 +402,7 @@ Result<ResponseWriter::Wait> ResponseWriter::copy_piece() {
 void ResponseWriter::advance(std::size_t count) {
   sending_.piece.offset += count;
   sending_.piece.length -= count;
+  sending_.turn -= count;
   sending_.body_sent += count;
 }
 
@@ -357,7 +413,7 @@ Result<ResponseWriter::Wait> ResponseWriter::send_pieces(PieceSource* source) {
   bool over = false;
   while (wait == Wait::nothing && !over) {
     TRY_ASSIGN(const Supply supply, supply_piece(source));
-    TRY_ASSIGN(wait, send_out(sending_.piece.length > 0 ? More::yes : More::no));
+    TRY_ASSIGN(wait, send_out(more_after_out()));
     if (wait == Wait::nothing && supply == Supply::nothing_yet) {
       wait = Wait::source;
     } else if (wait == Wait::nothing) {
@@ -424,6 +480,7 @@ AnswerResult ResponseWriter::write(Socket& socket,
                                    const AnswerContext& context) {
   socket_ = &socket;
   sending_.begin(Pace(clock_, context.write_timeout, context.rate_min));
+  sending_.throttle = context.throttle;
   format_head(response, context);
   if (context.is_head_request || !has_body(response.status)) {
     sending_.ended = true;
@@ -442,7 +499,7 @@ AnswerResult ResponseWriter::go_on(Socket& socket, Response& response, Sending s
   socket_ = &socket;
   sending_ = std::move(sending);
   const auto* const pieces = std::get_if<PiecesBody>(&response.body);
-  auto out = send_out(sending_.piece.length > 0 ? More::yes : More::no);
+  auto out = send_out(more_after_out());
   return result_of(out && *out == Wait::nothing
                        ? send_pieces(pieces == nullptr ? nullptr : pieces->source.get())
                        : std::move(out));

@@ -22,7 +22,9 @@ struct AnswerContext {
   bool keep_alive = true;      ///< "Connection: close" otherwise
   std::string_view request_id; ///< for X-Request-Id
   std::chrono::milliseconds write_timeout{};
-  ByteCount rate_min = 0; ///< bytes per second that the client must take; 0: any
+  ByteCount rate_min = 0;       ///< bytes per second that the client must take; 0: any
+  Throttle* throttle = nullptr; ///< whose turns the body waits for; null: it need not wait;
+                                ///< outlives the answer
 };
 
 /// How far an answer came, or where it stands.
@@ -33,6 +35,7 @@ struct AnswerResult {
     output, ///< the client takes nothing at the moment
     input,  ///< as SendStep::Wait::input
     source, ///< the body has no more bytes yet
+    turn,   ///< the limit of a token allows nothing before Sending::turn_at
   };
   ByteCount body_bytes = 0; ///< of the body, sent
   bool complete = true;     ///< false: the connection must be reset, or it waits
@@ -72,6 +75,8 @@ class ResponseWriter {
   Result<void> send_stream(ByteSource& source, ByteCount length);
   Result<std::size_t> append_piece(ByteSource& source, ByteCount left);
   Result<void> flush(More more);
+  Result<ByteCount> next_piece(ByteCount left);
+  Result<void> await_turns(ByteCount size);
 
   Result<Wait> send_file(FileBody& body);
   Result<Wait> begin_pieces(const PiecesBody& body);
@@ -80,8 +85,10 @@ class ResponseWriter {
   Result<Supply> take_piece(PieceSource* source);
   Result<void> frame_piece();
   void append_chunk_lines();
+  [[nodiscard]] More more_after_out() const;
   Result<Wait> send_out(More more);
   Result<Wait> send_piece();
+  bool has_turn();
   Result<Wait> copy_piece();
   void advance(std::size_t count);
 

@@ -14,6 +14,8 @@
 
 namespace pkc::http {
 
+class Throttle;
+
 /// One answer on its way to its client. While it waits it holds no bytes of the body, but for a
 /// piece too small for a call of its own. One thread at a time.
 struct Sending {
@@ -35,6 +37,9 @@ struct Sending {
   FilePiece piece;               ///< what is left of the last piece
   ByteCount next_offset = 0;     ///< in the source, behind that
   std::optional<ByteCount> left; ///< of the body, behind that; nothing while it is not known
+  Throttle* throttle = nullptr;  ///< whose turns the body waits for; null: it need not wait
+  ByteCount turn = 0;            ///< how much of `piece` may go, from turn_at on; 0: not known yet
+  SteadyTime turn_at;
   bool chunked = false;
   bool chunk_open = false; ///< a chunk's last line has not been sent
   bool ended = false;      ///< nothing follows behind `out` and `piece`

@@ -113,6 +113,26 @@ Result<void> Socket::poll(short events, std::chrono::milliseconds timeout) {
   }
 }
 
+Result<void> Socket::pause_until(SteadyTime time, const Pace& pace) const {
+  pollfd entry{fd_.get(), 0, 0}; // no events but those that nobody can refuse: the end
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(time - pace.now());
+    if (left <= std::chrono::milliseconds::zero()) {
+      return {};
+    }
+    const auto limit =
+        std::min<std::chrono::milliseconds::rep>(left.count(), std::numeric_limits<int>::max());
+    const int ready = ::poll(&entry, 1, static_cast<int>(limit));
+    const int error_number = errno;
+    if (ready > 0) {
+      return fail(Errc::unavailable, "the client is gone");
+    }
+    if (ready < 0 && error_number != EINTR) {
+      return fail_transfer(error_number, "poll");
+    }
+  }
+}
+
 Result<void> Socket::wait(short events, Pace& pace) {
   const SteadyTime started = pace.now();
   auto ready = poll(events, pace.timeout());

@@ -89,6 +89,10 @@ class Socket {
   [[nodiscard]] int untaken() const;
   [[nodiscard]] Peer peer() const;
 
+  /// Waits until `time`, for a reason that is not the peer's, so its pace does not suffer. Returns
+  /// before when the connection has ended in both directions: unavailable.
+  Result<void> pause_until(SteadyTime time, const Pace& pace) const;
+
   /// Acknowledges what has come at once. A client that sends head and body in two segments waits
   /// for this with Nagle's algorithm on (ccache does): 40 ms a request without it.
   void acknowledge_now();

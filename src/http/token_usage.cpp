@@ -53,4 +53,20 @@ void TokenUsage::settle(const QuotaShare& share, ByteCount used) {
   }
 }
 
+TokenUsage::Written TokenUsage::written() {
+  const auto state = state_.lock();
+  return {.day = state->day, .bytes = state->written};
+}
+
+void TokenUsage::add_written(const Written& written) {
+  const auto state = state_.lock();
+  if (state->day < written.day) {
+    state->day = written.day;
+    state->written = 0;
+  }
+  if (state->day == written.day) {
+    state->written += std::min(written.bytes, ~ByteCount{0} - state->written);
+  }
+}
+
 } // namespace pkc::http

@@ -1,6 +1,8 @@
 // TokenUsage: what a token has used of its limits.
 #pragma once
 
+#include "throttle.hpp"
+
 #include "pkc/base/bytes.hpp"
 #include "pkc/base/clock.hpp"
 #include "pkc/base/guarded.hpp"
@@ -17,10 +19,14 @@ struct QuotaShare {
   ByteCount bytes = 0;
 };
 
-/// Counts requests and written bytes of one token, in memory: a restart forgets them. Thread-safe.
-/// The limits are passed in, as a reload may change them.
+/// Counts requests and written bytes of one token, in memory. Thread-safe. The limits are passed
+/// in, as a reload may change them.
 class TokenUsage {
  public:
+  /// How fast its bytes may go, in each direction.
+  Throttle reads;
+  Throttle writes;
+
   /// Nothing when a request may go on; else how long to wait before the next one, at least 1 ms.
   std::optional<std::chrono::milliseconds> count_request(const TokenLimits& limits, SteadyTime now);
 
@@ -31,6 +37,15 @@ class TokenUsage {
   /// Gives back what of `share` is beyond `used`.
   void settle(const QuotaShare& share, ByteCount used);
 
+  struct Written {
+    std::chrono::sys_days day;
+    ByteCount bytes = 0;
+  };
+  /// What was written on the last day of which anything is known.
+  [[nodiscard]] Written written();
+  /// Adds to it; what is of an earlier day does not matter.
+  void add_written(const Written& written);
+
  private:
   struct State {
     /// When the allowance would be full again (the "theoretical arrival time" of the generic cell
@@ -39,6 +54,7 @@ class TokenUsage {
     std::chrono::sys_days day;
     ByteCount written = 0; ///< on that day
   };
+
   Guarded<State> state_;
 };
 

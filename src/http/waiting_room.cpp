@@ -172,13 +172,19 @@ std::optional<WaitingRoom::Turn> WaitingRoom::take() {
   return turn;
 }
 
-void WaitingRoom::expire_due(SteadyTime now) {
+bool WaitingRoom::expire_due(SteadyTime now, SteadyTime soon) {
+  bool busy = false;
   const auto book = book_.lock();
   for (auto& [number, wait] : book->waits) {
-    if (wait.state == State::waiting && wait.deadline <= now) {
+    if (wait.state != State::waiting) {
+      continue;
+    }
+    busy |= wait.deadline < soon;
+    if (wait.deadline <= now) {
       make_ready(*book, number, wait);
     }
   }
+  return busy;
 }
 
 } // namespace pkc::http

@@ -76,8 +76,9 @@ class WaitingRoom : public std::enable_shared_from_this<WaitingRoom> {
   Seat open(Connection& connection);
   /// The next connection that is ready, which the caller owns from then on.
   std::optional<Turn> take();
-  /// Makes those ready whose deadline is not after `now`.
-  void expire_due(SteadyTime now);
+  /// Makes those ready whose deadline is not after `now`. True when there were such, or will be
+  /// before `soon`.
+  bool expire_due(SteadyTime now, SteadyTime soon);
   /// Readable while take() may find somebody. For epoll.
   [[nodiscard]] int descriptor() const { return epoll_.get(); }
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import json
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -76,8 +79,9 @@ class Tokens(harness.ServerTest):
         self.assertEqual(server.request("GET", "/health").status, 200)
         self.assertEqual(server.request("GET", "/up").status, 200)
         listed = self.command("token", "list").stdout
-        self.assertRegex(listed, r"(?m)^ci  read,write in polykit  expires 2\d{3}-")
-        self.assertRegex(listed, r"(?m)^dev  read in every space  expires never$")
+        self.assertRegex(listed, r"(?m)^name +rights +expires +limits$")
+        self.assertRegex(listed, r"(?m)^ci +read,write in polykit +2\d{3}-\S+$")
+        self.assertRegex(listed, r"(?m)^dev +read in every space +never$")
 
         self.command("token", "revoke", "dev")
         self.assertEqual(server.get(key, **self.bearer(reader)).status, 200)
@@ -87,6 +91,72 @@ class Tokens(harness.ServerTest):
         self.assertEqual(server.get(key, **self.bearer(writer)).status, 200)
         for secret in (writer, reader):
             self.assertNotIn(secret, server.output_text())
+
+    def test_the_list_as_json_tells_all_but_hashes(self) -> None:
+        self.create(
+            *("ci", "read,write", "--space", "polykit", "--project", "acme/app", "--user", "bob"),
+            *("--expires", "2999-01-31", "--requests-per-second", "7", "--requests-burst", "9"),
+            *("--read-bytes-per-second", "1MiB", "--write-bytes-per-second", "2MiB"),
+            *("--write-bytes-per-day", "3GiB"),
+        )
+        self.create("old", "read")
+        text = self.auth_file.read_text().rstrip("\n")
+        self.auth_file.write_text(
+            text + '\n    expires: "2001-01-31"\nanonymous: [{scopes: read}]\n'
+            "anonymous_limits: {write_bytes_per_day: 5}\n"
+        )
+        none = dict.fromkeys(
+            (
+                *("requests_per_second", "requests_burst", "read_bytes_per_second"),
+                *("write_bytes_per_second", "write_bytes_per_day"),
+            )
+        )
+        every = {"scopes": ["read"], "spaces": None, "projects": None}
+
+        listed = self.command("token", "list", "--json").stdout
+
+        self.assertEqual(
+            json.loads(listed),
+            {
+                "tokens": [
+                    {
+                        "name": "ci",
+                        "grants": [
+                            {
+                                "scopes": ["read", "write"],
+                                "spaces": ["polykit"],
+                                "projects": ["acme/app"],
+                            }
+                        ],
+                        "expires": "2999-01-31T00:00:00Z",
+                        "expired": False,
+                        "user": "bob",
+                        "limits": {
+                            "requests_per_second": 7,
+                            "requests_burst": 9,
+                            "read_bytes_per_second": 1 << 20,
+                            "write_bytes_per_second": 2 << 20,
+                            "write_bytes_per_day": 3 << 30,
+                        },
+                    },
+                    {
+                        "name": "old",
+                        "grants": [every],
+                        "expires": "2001-01-31T00:00:00Z",
+                        "expired": True,
+                        "user": None,
+                        "limits": none,
+                    },
+                ],
+                "anonymous": {"grants": [every], "limits": none | {"write_bytes_per_day": 5}},
+            },
+        )
+        table = self.command("token", "list").stdout
+        self.assertIn(
+            "  7 requests/s, reads 1MiB/s, writes 2MiB/s, writes 3GiB/day\n", table
+        )
+        self.assertRegex(table, r"(?m)^old .* 2001-01-31T00:00:00Z \(expired\)$")
+        self.assertRegex(table, r"(?m)^\(anybody\) .* never +writes 5/day$")
 
     def test_curl_sends_it_in_every_way(self) -> None:
         if CURL is None:
@@ -255,6 +325,48 @@ class Tokens(harness.ServerTest):
         self.assertEqual(refused.status, 403)
         self.assertIn(b"as much as it may today", refused.body)
 
+    def test_what_a_token_has_used_survives_every_end_of_the_server(self) -> None:
+        bodies = [self.artifact(f"day {number}") for number in range(3)]
+        quota = sum(len(body) for _, body in bodies[:2])
+        small = self.create("small", "read,write", "--write-bytes-per-day", str(quota))
+        server = self.start()
+        usage = server.storage / "token-usage"
+
+        self.assertEqual(server.put(*bodies[0], **self.bearer(small)).status, 201)
+        self.assertEqual(server.stop(), 0)
+        server = self.start_server("--auth-file", str(self.auth_file), storage=usage.parent)
+        self.assertEqual(server.put(*bodies[1], **self.bearer(small)).status, 201)
+        server.wait_until(lambda: f" small {quota}\n" in usage.read_text(), "it is written", 60)
+        server.kill()
+        server = self.start_server("--auth-file", str(self.auth_file), storage=usage.parent)
+
+        self.assertEqual(server.put(*bodies[2], **self.bearer(small)).status, 403)
+        server.kill()
+        usage.write_text("torn")
+        server = self.start_server("--auth-file", str(self.auth_file), storage=usage.parent)
+        self.assertEqual(server.put(*bodies[2], **self.bearer(small)).status, 201)
+        self.assertIn("daily quotas is not known", server.output_text())
+
+    def test_bytes_per_second_of_a_token_and_of_those_without_one(self) -> None:
+        """No faster than the limit; how much slower is the machine's affair."""
+        key = artifact.key_for("paced")
+        body = artifact.build(key, {"noise": random.Random(1).randbytes(1_300_000)})
+        writer = self.create("ci", "read,write", "--write-bytes-per-second", "1MiB")
+        reader = self.create("dev", "read", "--read-bytes-per-second", "1MiB")
+        with self.auth_file.open("a") as file:
+            file.write("anonymous:\n- scopes: read\nanonymous_limits: {read_bytes_per_second: 1MiB}\n")
+        server = self.start()
+        least = len(body) / (1 << 20) - 1 - 0.001
+
+        for ask in (
+            lambda: server.put(key, body, **self.bearer(writer)).status == 201,
+            lambda: server.get(key, **self.bearer(reader)).body == body,
+            lambda: server.get(key).body == body,
+        ):
+            start = time.monotonic()
+            self.assertTrue(ask())
+            self.assertGreater(time.monotonic() - start, least)
+
     def test_a_misspelt_space_is_pointed_at(self) -> None:
         self.create("ci", "read", "--space", "polykti")
         server = self.start()
@@ -278,6 +390,11 @@ class Tokens(harness.ServerTest):
                 ("token", "create", "--name", "a", "--scope", "read", "--requests-burst", "3"),
                 2,
                 "--requests-burst needs --requests-per-second",
+            ),
+            (
+                ("token", "create", "--name", "a", "--scope", "read", "--read-bytes-per-second", "9"),
+                2,
+                '--read-bytes-per-second: "9" is less than 1KiB',
             ),
             (("token", "create", "--name", "ci", "--scope", "read"), 1, "there is already a token"),
             (("token", "revoke", "nobody"), 1, 'there is no token named "nobody"'),

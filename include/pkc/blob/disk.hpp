@@ -41,6 +41,8 @@ struct DiskOptions {
 inline constexpr std::string_view kLockFile = "lock";
 /// Where the scrub keeps how far it is, in the root.
 inline constexpr std::string_view kScrubFile = "scrub.json";
+/// Where the server keeps what tokens have used of their daily quotas, in the root.
+inline constexpr std::string_view kTokenUsageFile = "token-usage";
 /// What LockFile locks keys with, in the root: kept apart from `lock`, as on network file systems
 /// both kinds of locks are one.
 inline constexpr std::string_view kKeyLockFile = "keys.lock";
@@ -56,6 +58,7 @@ inline constexpr std::string_view kKeyLockFile = "keys.lock";
 ///   <root>/lock                held by the one process that uses the directory, or by two while
 ///   one hands over to the other
 ///   <root>/scrub.json          how far the background verification is; made anew when it is gone
+///   <root>/token-usage         bytes written today, by token; counting begins anew when it is gone
 ///   <root>/keys.lock           its byte KeyLocks::slot_of(name) is locked over each commit
 ///
 /// Publish order, under the caller's exclusive lock: blob temp, sidecar temp, sync both, rename

@@ -13,7 +13,11 @@
 //         user: "ci"                  # must come with it in Basic; left out: any
 //         requests_per_second: 100    # left out or 0: no limit
 //         requests_burst: 300         # left out: as requests_per_second
-//         write_bytes_per_day: 10GiB  # left out or 0: no limit
+//         read_bytes_per_second: 50MiB             # likewise, as are the two below; 1KiB at least
+//         write_bytes_per_second: 20MiB
+//         write_bytes_per_day: 10GiB
+//     anonymous_limits:               # of all together who have no token; the five keys above
+//       requests_per_second: 20
 #pragma once
 
 #include "pkc/base/bytes.hpp"
@@ -50,21 +54,33 @@ struct AuthGrant {
   friend bool operator==(const AuthGrant&, const AuthGrant&) = default;
 };
 
+/// 0: no limit.
+struct AuthLimits {
+  std::uint32_t requests_per_second = 0;
+  std::uint32_t requests_burst = 0;
+  ByteCount read_bytes_per_second = 0;
+  ByteCount write_bytes_per_second = 0;
+  ByteCount write_bytes_per_day = 0;
+  friend bool operator==(const AuthLimits&, const AuthLimits&) = default;
+};
+
+/// The least that a limit of bytes per second may be.
+inline constexpr ByteCount kByteRateMin = 1 * kKiB;
+
 struct AuthToken {
   std::string name; ///< 1 to 64 letters, digits and ._@-
   Sha256 digest;    ///< of the token's characters
   std::vector<AuthGrant> grants;
   std::optional<WallTime> expires;
   std::string user; ///< empty: any
-  std::uint32_t requests_per_second = 0;
-  std::uint32_t requests_burst = 0;
-  ByteCount write_bytes_per_day = 0;
+  AuthLimits limits;
   friend bool operator==(const AuthToken&, const AuthToken&) = default;
 };
 
 struct AuthFile {
   std::vector<AuthToken> tokens;
   std::vector<AuthGrant> anonymous;
+  AuthLimits anonymous_limits;
   friend bool operator==(const AuthFile&, const AuthFile&) = default;
 };
 

@@ -82,8 +82,8 @@ class RouteAccess {
   using ProjectOf = std::optional<std::string> (*)(const Request&);
   /// The space, likewise, where the path names it.
   using SpaceOf = std::string (*)(const Request&);
-  /// Renders a refusal (401, 403 or 429) where a client wants another form than make_error()'s. The
-  /// headers WWW-Authenticate and Retry-After are added to it.
+  /// Renders a refusal (401, 403, 429 or 503) where a client wants another form than
+  /// make_error()'s. The headers WWW-Authenticate and Retry-After are added to it.
   using Render = Response (*)(int status, std::string_view message);
 
   /// Anybody may, whatever credentials come with the request: for what tells that a server lives.
@@ -121,8 +121,18 @@ class RouteAccess {
 /// What a token may use up. 0: no limit.
 struct TokenLimits {
   std::uint32_t requests_per_second = 0;
-  std::uint32_t requests_burst = 0;  ///< at once, after a pause; 0: as many as in a second
-  ByteCount write_bytes_per_day = 0; ///< of accepted bodies; a day begins at 00:00 UTC
+  std::uint32_t requests_burst = 0;     ///< at once, after a pause; 0: as many as in a second
+  ByteCount read_bytes_per_second = 0;  ///< of what it reads; what goes beyond it waits
+  ByteCount write_bytes_per_second = 0; ///< of the bodies of requests, likewise
+  ByteCount write_bytes_per_day = 0;    ///< of accepted bodies; a day begins at 00:00 UTC
+};
+
+/// What a token has used of its daily quota.
+struct QuotaUse {
+  std::string name; ///< of the token, or "anonymous"
+  std::chrono::sys_days day;
+  ByteCount written = 0;
+  friend bool operator==(const QuotaUse&, const QuotaUse&) = default;
 };
 
 /// A token, known by its digest. A plain SHA-256 is right for tokens of 256 random bits: nobody can
@@ -140,6 +150,9 @@ struct TokenRule {
 struct AccessRules {
   std::vector<TokenRule> tokens;
   std::vector<Grant> anonymous; ///< of requests without credentials
+  /// Of all of them together.
+  // NOLINTNEXTLINE(readability-redundant-member-init): g++ warns where it is left out otherwise
+  TokenLimits anonymous_limits{};
 };
 
 /// Why a request was refused.
@@ -186,6 +199,8 @@ using AccessObserver = std::function<void(const AccessEvent&)>;
 /// Refusals: 401 with both challenges; 403 with a reason; 429 with Retry-After beyond the rate. An
 /// exhausted daily quota is 403, not 429 or 507: Nx and Nix retry those again and again, or fail
 /// the build, and take 403 as an answer; no other client minds more than about other errors.
+/// Transfers beyond a limit of bytes per second are slowed down, not refused, but for 503 when too
+/// many of them wait at once.
 class AccessControl {
  public:
   /// `rules`: nothing for a server without tokens. The clock outlives this object.
@@ -201,6 +216,13 @@ class AccessControl {
   /// Takes effect with the next request; those under way go on. What tokens have used up is kept by
   /// name. REQUIRES: there were rules before.
   void replace(AccessRules rules);
+
+  /// What was used of quotas, in the order of names; nothing without rules.
+  [[nodiscard]] std::vector<QuotaUse> quota_uses() const;
+
+  /// Adds what an earlier process knew. Names without a token, and days before those that are
+  /// counted by now, do not matter.
+  void add_quota_uses(const std::vector<QuotaUse>& uses);
 
   /// The handler's answer, or a refusal. request.principal is set for the handler.
   Response serve(Request& request, const RouteAccess& access, const Handler& handler);

@@ -43,6 +43,8 @@ enum class Outcome : std::uint8_t {
 
 using Headers = HttpHeaders;
 
+class Throttle;
+
 /// The body of a request, read at most once. The first read() sends "100 Continue" when the client
 /// waits for it, so a handler that answers without reading refuses the body before it is sent
 /// (DESIGN section 10). Errors of read(): unavailable when the client went away or broke the
@@ -51,6 +53,10 @@ class RequestBody : public ByteSource {
  public:
   /// The announced Content-Length; 0 when the request has no body; nothing when it is chunked.
   [[nodiscard]] virtual std::optional<ByteCount> length() const = 0;
+  /// From now on read() goes no faster than `throttle` allows. False when that would take a worker
+  /// and too many of them wait already; then nothing changes. To be called before the first read().
+  /// A body that comes from no client has no pace.
+  [[nodiscard]] virtual bool pace(const std::shared_ptr<Throttle>& /*throttle*/) { return true; }
 };
 
 struct Principal;
@@ -154,6 +160,7 @@ struct Response {
   std::variant<std::string, FileBody, StreamBody, PiecesBody, Deferred> body;
   bool close_connection = false; ///< ask for "Connection: close"
   Outcome outcome = Outcome::by_status;
+  std::shared_ptr<Throttle> throttle; ///< how fast the body may go; null: as fast as it can
 
   /// Nothing when it shows only at its end. REQUIRES: not Deferred.
   [[nodiscard]] std::optional<ByteCount> body_length() const;

@@ -94,6 +94,7 @@ struct ServerLoad {
   std::uint64_t refused_connections = 0; ///< connections_max was reached
   std::uint64_t refused_per_client = 0;  ///< connections_per_client_max was
   std::uint64_t refused_uploads = 0;     ///< uploads_max was
+  std::uint64_t refused_paced = 0;       ///< too many waited for the limits of tokens
 };
 
 /// Tells the file of a Unix socket from another of that name.

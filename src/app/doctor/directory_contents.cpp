@@ -36,7 +36,8 @@ Role role_of(std::string_view name) {
   }
   // The index has files of its database beside it, and what it has moved aside.
   const bool is_file = name == blob::kLockFile || name == blob::kKeyLockFile ||
-                       name == blob::kScrubFile || name.starts_with("index.db");
+                       name == blob::kScrubFile || name == blob::kTokenUsageFile ||
+                       name.starts_with("index.db");
   return is_file ? Role::file : Role::foreign;
 }
 

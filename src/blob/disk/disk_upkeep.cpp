@@ -14,7 +14,7 @@ namespace pkc::blob {
 namespace {
 
 /// The files in the root that are ours. Those of the index have suffixes of its database besides.
-constexpr std::array kRootFiles = {kLockFile, kKeyLockFile, kScrubFile};
+constexpr std::array kRootFiles = {kLockFile, kKeyLockFile, kScrubFile, kTokenUsageFile};
 constexpr std::string_view kIndexPrefix = "index.db";
 
 bool belongs_in_root(const DirectoryEntry& entry) {

@@ -128,6 +128,7 @@ TEST_SUITE("blob::Upkeep") {
     }
     for (const std::string path : {"/cache/keys.lock",
                                    "/cache/scrub.json",
+                                   "/cache/token-usage",
                                    "/cache/index.db-wal",
                                    "/cache/notes",
                                    "/cache/aa/notes"}) {

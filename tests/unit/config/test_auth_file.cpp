@@ -59,9 +59,7 @@ AuthToken make_token(const std::string& name) {
           .grants = {{.scopes = {AuthScope::read}, .spaces = {}, .projects = {}}},
           .expires = std::nullopt,
           .user = {},
-          .requests_per_second = 0,
-          .requests_burst = 0,
-          .write_bytes_per_day = 0};
+          .limits = {}};
 }
 
 AuthToken full_token() {
@@ -74,9 +72,11 @@ AuthToken full_token() {
                  {.scopes = {AuthScope::metrics, AuthScope::admin}, .spaces = {}, .projects = {}}},
       .expires = parse_utc("2027-01-31T12:00:00Z"),
       .user = "ci user's # name",
-      .requests_per_second = 100,
-      .requests_burst = 300,
-      .write_bytes_per_day = 10 * kGiB};
+      .limits = {.requests_per_second = 100,
+                 .requests_burst = 300,
+                 .read_bytes_per_second = 50 * kMiB,
+                 .write_bytes_per_second = 1536 * kKiB,
+                 .write_bytes_per_day = 10 * kGiB}};
 }
 
 std::string read(const std::string& path) {
@@ -111,9 +111,14 @@ tokens:
     user: bob
     requests_per_second: 100
     requests_burst: 300
+    read_bytes_per_second: 50M
+    write_bytes_per_second: 1KiB
     write_bytes_per_day: 10GiB
   - {name: "1", hash: )" + hash_of("1") +
                                 R"(, grants: [{scopes: [read]}]}
+anonymous_limits:
+  requests_per_second: 20
+  write_bytes_per_second: 2MiB
 )");
 
     REQUIRE(file.tokens.size() == 2);
@@ -131,9 +136,16 @@ tokens:
           AuthGrant{.scopes = {AuthScope::admin}, .spaces = {}, .projects = {}});
     CHECK(ci.expires == parse_utc("2027-01-31T00:00:00Z"));
     CHECK(ci.user == "bob");
-    CHECK(ci.requests_per_second == 100);
-    CHECK(ci.requests_burst == 300);
-    CHECK(ci.write_bytes_per_day == 10 * kGiB);
+    CHECK(ci.limits == AuthLimits{.requests_per_second = 100,
+                                  .requests_burst = 300,
+                                  .read_bytes_per_second = 50 * kMiB,
+                                  .write_bytes_per_second = 1 * kKiB,
+                                  .write_bytes_per_day = 10 * kGiB});
+    CHECK(file.anonymous_limits == AuthLimits{.requests_per_second = 20,
+                                              .requests_burst = 0,
+                                              .read_bytes_per_second = 0,
+                                              .write_bytes_per_second = 2 * kMiB,
+                                              .write_bytes_per_day = 0});
     CHECK(file.tokens.back().name == "1");
     CHECK_FALSE(file.tokens.back().expires.has_value());
   }
@@ -190,6 +202,17 @@ tokens:
          "auth.yaml:5: requests_per_second must be a whole number"},
         {token_with(kGrants + "  requests_burst: 1"),
          "auth.yaml:5: requests_burst needs requests_per_second"},
+        {token_with(kGrants + "  read_bytes_per_second: 1023"),
+         "auth.yaml:5: read_bytes_per_second must be a size such as 10GiB, and at least 1KiB"},
+        {token_with(kGrants + "  write_bytes_per_second: [1MiB]"),
+         "auth.yaml:5: write_bytes_per_second must be a size"},
+        {"anonymous_limits: [1]",
+         "auth.yaml:1: anonymous_limits must be a group of `key: value` lines"},
+        {"anonymous_limits:\n  write_bytes_per_dey: 1G",
+         "auth.yaml:2: unknown key \"write_bytes_per_dey\" in anonymous_limits; did you mean "
+         "write_bytes_per_day?"},
+        {"anonymous_limits:\n  expires: 2027-01-01",
+         "auth.yaml:2: unknown key \"expires\" in anonymous_limits"},
         {token_with(kGrants + "  write_bytes_per_day: much"),
          "auth.yaml:5: write_bytes_per_day must be a size such as 10GiB"},
         {token_with(kGrants + "- name: a\n  hash: " + hash_of("b") + "\n" + kGrants),

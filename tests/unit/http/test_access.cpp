@@ -42,12 +42,20 @@ class TextBody final : public RequestBody {
     text_.erase(0, count);
     return count;
   }
+  [[nodiscard]] bool pace(const std::shared_ptr<Throttle>& throttle) override {
+    throttle_ = throttle;
+    return !refuses_to_wait;
+  }
+  [[nodiscard]] bool is_paced() const { return throttle_ != nullptr; }
   [[nodiscard]] bool was_read() const { return was_read_; }
+
+  bool refuses_to_wait = false;
 
  private:
   std::string text_;
   std::optional<ByteCount> length_;
   bool was_read_ = false;
+  std::shared_ptr<Throttle> throttle_;
 };
 
 struct Seen {
@@ -392,6 +400,107 @@ TEST_SUITE("http::AccessControl") {
     CHECK(door.status(Method::get, "/nix/a", "writer") == 200);
     door.clock.advance(1s);
     CHECK(door.status(Method::get, "/nix/a", "reader") == 200);
+  }
+
+  TEST_CASE("rate: who has no token shares one limit with all others who have none") {
+    AccessRules rules = plain_rules();
+    rules.anonymous = {grant({Scope::read})};
+    rules.anonymous_limits = {.requests_per_second = 1, .requests_burst = 2};
+    Door door(std::move(rules));
+    CHECK(door.status(Method::get, "/nix/a") == 200);
+    door.client = "10.0.0.2";
+    CHECK(door.status(Method::get, "/nix/a") == 200);
+
+    const Response refusal = door.request(Method::get, "/nix/a");
+
+    CHECK(refusal.status == 429);
+    CHECK(text_of(refusal) == R"({"error":"too many requests without a token"})");
+    CHECK(door.status(Method::get, "/nix/a", "reader") == 200);
+    CHECK(door.status(Method::get, "/up") == 200);
+    door.clock.advance(1s);
+    CHECK(door.status(Method::get, "/nix/a") == 200);
+  }
+
+  TEST_CASE("bytes per second: bodies of either direction get their throttle, and only they") {
+    AccessRules rules = plain_rules();
+    rules.tokens.front().limits.read_bytes_per_second = kMiB;
+    rules.tokens.back().limits.write_bytes_per_second = kMiB;
+    Door door(std::move(rules));
+    const std::string writer = "Bearer " + token_of("writer");
+    TextBody up("text", 4);
+    TextBody down("", 0);
+
+    const Response stored = door.request(Method::put, "/nix/a", writer, &up);
+    const Response read =
+        door.request(Method::get, "/nix/a", "Bearer " + token_of("reader"), &down);
+
+    CHECK(stored.status == 201);
+    CHECK(up.is_paced());
+    CHECK(stored.throttle == nullptr);
+    CHECK(read.status == 200);
+    CHECK_FALSE(down.is_paced());
+    REQUIRE(read.throttle != nullptr);
+    const Response again = door.request(Method::get, "/nix/b", "Bearer " + token_of("reader"));
+    CHECK(again.throttle == read.throttle); // one for all its transfers
+  }
+
+  TEST_CASE("bytes per second: too many that wait are 503 before the body is read") {
+    AccessRules rules = plain_rules();
+    rules.tokens.back().limits.write_bytes_per_second = kMiB;
+    Door door(std::move(rules));
+    TextBody body("text", 4);
+    body.refuses_to_wait = true;
+
+    const Response refusal =
+        door.request(Method::put, "/nix/a", "Bearer " + token_of("writer"), &body);
+
+    CHECK(refusal.status == 503);
+    CHECK(refusal.headers.get("Retry-After") == "1");
+    CHECK_FALSE(body.was_read());
+    CHECK(door.seen.back().refusal == Refusal::rate);
+  }
+
+  TEST_CASE("quota: holds for those without a token, too, and says so") {
+    AccessRules rules = plain_rules();
+    rules.anonymous = {grant({Scope::write})};
+    rules.anonymous_limits.write_bytes_per_day = 10;
+    Door door(std::move(rules));
+    TextBody fits("123456", 6);
+    TextBody more("12345", 5);
+    CHECK(door.request(Method::put, "/nix/a", {}, &fits).status == 201);
+
+    const Response refusal = door.request(Method::put, "/nix/b", {}, &more);
+
+    CHECK(refusal.status == 403);
+    CHECK(text_of(refusal) == R"({"error":"as much was written without a token as may be today"})");
+    CHECK(door.put("/nix/b", "writer", "12345") == 201);
+  }
+
+  TEST_CASE("quota: what another process knew counts, of today and for who still has a token") {
+    AccessRules rules = plain_rules();
+    rules.tokens.back().limits.write_bytes_per_day = 100;
+    Door before(rules);
+    CHECK(before.put("/nix/a", "writer", std::string(60, 'x')) == 201);
+    const auto today = std::chrono::floor<std::chrono::days>(before.clock.wall_now());
+    const std::vector<QuotaUse> known = before.control().quota_uses();
+    CHECK(known == std::vector<QuotaUse>{{.name = "writer", .day = today, .written = 60}});
+
+    Door door(rules);
+    CHECK(door.put("/nix/b", "writer", std::string(10, 'x')) == 201);
+    door.control().add_quota_uses(known);
+    door.control().add_quota_uses(
+        {{.name = "writer", .day = today - std::chrono::days(1), .written = 90},
+         {.name = "gone", .day = today, .written = 5}});
+
+    CHECK(door.control().quota_uses() ==
+          std::vector<QuotaUse>{{.name = "writer", .day = today, .written = 70}});
+    CHECK(door.put("/nix/c", "writer", std::string(31, 'x')) == 403);
+    CHECK(door.put("/nix/c", "writer", std::string(30, 'x')) == 201);
+    door.control().add_quota_uses({{.name = "writer", .day = today, .written = ~ByteCount{0}}});
+    CHECK(door.put("/nix/d", "writer", "x") == 403);
+    door.clock.advance(24h);
+    CHECK(door.put("/nix/d", "writer", "x") == 201);
+    CHECK(AccessControl().quota_uses().empty());
   }
 
   TEST_CASE("quota: what was stored counts, a day long") {

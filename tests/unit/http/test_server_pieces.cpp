@@ -21,23 +21,6 @@ constexpr std::size_t kSize = 300'000;
 constexpr std::size_t kLarge = 24 * kMiB;
 constexpr std::size_t kSmallBuffer = 16 * kKiB;
 
-/// A file that cannot be sent with sendfile.
-class UndescribedFile final : public File {
- public:
-  explicit UndescribedFile(std::shared_ptr<File> file) : file_(std::move(file)) {}
-  Result<std::size_t> read_at(ByteCount offset, MutableByteSpan buffer) override {
-    return file_->read_at(offset, buffer);
-  }
-  Result<void> write(ByteSpan /*bytes*/) override { return fail(Errc::io, "read only"); }
-  void begin_sync() override {}
-  Result<void> sync() override { return {}; }
-  [[nodiscard]] FileStat opened_stat() const override { return file_->opened_stat(); }
-  [[nodiscard]] int descriptor() const override { return -1; }
-
- private:
-  std::shared_ptr<File> file_;
-};
-
 /// Lets the source grow in steps, the next when the answer has waited for it.
 bool grow_in_steps(GrowingSource& source, std::initializer_list<ByteCount> sizes) {
   return std::ranges::all_of(sizes, [&](ByteCount size) {

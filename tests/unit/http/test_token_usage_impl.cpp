@@ -11,11 +11,19 @@ namespace {
 using namespace std::chrono_literals;
 
 TokenLimits rate(std::uint32_t per_second, std::uint32_t burst) {
-  return {.requests_per_second = per_second, .requests_burst = burst, .write_bytes_per_day = 0};
+  return {.requests_per_second = per_second,
+          .requests_burst = burst,
+          .read_bytes_per_second = 0,
+          .write_bytes_per_second = 0,
+          .write_bytes_per_day = 0};
 }
 
 TokenLimits quota(ByteCount bytes) {
-  return {.requests_per_second = 0, .requests_burst = 0, .write_bytes_per_day = bytes};
+  return {.requests_per_second = 0,
+          .requests_burst = 0,
+          .read_bytes_per_second = 0,
+          .write_bytes_per_second = 0,
+          .write_bytes_per_day = bytes};
 }
 
 int requests_at(TokenUsage& usage, const TokenLimits& limits, SteadyTime now) {

@@ -87,6 +87,23 @@ inline std::string pattern(std::size_t size) {
   return text;
 }
 
+/// A file that cannot be sent with sendfile.
+class UndescribedFile final : public File {
+ public:
+  explicit UndescribedFile(std::shared_ptr<File> file) : file_(std::move(file)) {}
+  Result<std::size_t> read_at(ByteCount offset, MutableByteSpan buffer) override {
+    return file_->read_at(offset, buffer);
+  }
+  Result<void> write(ByteSpan /*bytes*/) override { return fail(Errc::io, "read only"); }
+  void begin_sync() override {}
+  Result<void> sync() override { return {}; }
+  [[nodiscard]] FileStat opened_stat() const override { return file_->opened_stat(); }
+  [[nodiscard]] int descriptor() const override { return -1; }
+
+ private:
+  std::shared_ptr<File> file_;
+};
+
 /// A file, of which more and more is shown. Thread-safe.
 class GrowingSource final : public PieceSource {
  public:
