@@ -291,6 +291,7 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
                              {.version = std::string(kVersion),
                               .commit = std::string(kCommit),
                               .started = system_clock().steady_now()});
+  protocols::mount_rebuild(router, storage->rebuild());
   RequestMetrics request_metrics(metrics, router.endpoints());
   TRY_ASSIGN(const auto access_file, open_access_log(settings));
   const http::AccessLog access_log =

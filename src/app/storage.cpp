@@ -122,6 +122,11 @@ void rest(const std::stop_token& stop, std::chrono::milliseconds time) {
   never.wait_for(lock, stop, time, [] { return false; });
 }
 
+/// From when on files may not be as the index says.
+std::optional<index::Time> changed_since(const index::State& seen, WallTimeMs compared) {
+  return seen.complete ? compared - kCompareMargin : seen.since;
+}
+
 } // namespace
 
 Result<Storage::Backends> Storage::Backends::of(std::unique_ptr<blob::Backend> root) {
@@ -334,6 +339,10 @@ void Storage::run_index_job(const std::stop_token& stop) {
   keep_in_step(stop);
 }
 
+bool Storage::is_due(const index::State& seen, SteadyTime next) const {
+  return seen.available && (!seen.complete || compare_asked_ || parts_.clock.steady_now() >= next);
+}
+
 void Storage::keep_in_step(const std::stop_token& stop) {
   WallTimeMs compared = parts_.clock.wall_now_ms();
   SteadyTime next = parts_.clock.steady_now() + kCompareInterval;
@@ -344,12 +353,12 @@ void Storage::keep_in_step(const std::stop_token& stop) {
     if (seen.available && !described) {
       described = archive_.describe(stop).value_or(false);
     }
-    const bool due = parts_.clock.steady_now() >= next || compare_asked_;
-    if (seen.available && (!seen.complete || due)) {
+    const bool asked = seen.available && rebuild_.take();
+    if (asked || is_due(seen, next)) {
       compare_asked_ = false; // whoever asks from here on wants another one
       const WallTimeMs begun = parts_.clock.wall_now_ms();
-      const bool done =
-          bring_in_step(seen, seen.complete ? compared - kCompareMargin : seen.since, stop);
+      const bool done = asked ? rebuild_index(seen, stop)
+                              : bring_in_step(seen, changed_since(seen, compared), stop, {});
       compared = done ? begun : compared;
       next = parts_.clock.steady_now() + (done ? kCompareInterval : kCompareRetry);
       settled = false;
@@ -362,13 +371,27 @@ void Storage::keep_in_step(const std::stop_token& stop) {
   }
 }
 
+bool Storage::rebuild_index(const index::State& seen, const std::stop_token& stop) {
+  const bool done =
+      bring_in_step(seen, std::nullopt, stop, [this](const store::CompareProgress& now) {
+        rebuild_.report(now);
+      });
+  rebuild_.end(done);
+  return done;
+}
+
 /// Compares what has changed `since`, or everything.
 bool Storage::bring_in_step(const index::State& seen,
                             std::optional<index::Time> since,
-                            const std::stop_token& stop) {
+                            const std::stop_token& stop,
+                            const store::Catalog::Report& report) {
   store::CompareProgress progress;
-  const auto whole =
-      compare_spaces(since, stop, [&](const store::CompareProgress& now) { progress = now; });
+  const auto whole = compare_spaces(since, stop, [&](const store::CompareProgress& now) {
+    progress = now;
+    if (report) {
+      report(now);
+    }
+  });
   auto marked = whole && *whole ? Result<bool>(true) : Result<bool>(false);
   if (*marked && !seen.complete) {
     marked = index_->mark_complete(seen);

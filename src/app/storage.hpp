@@ -19,6 +19,7 @@
 #include "pkc/store/content_store.hpp"
 #include "pkc/store/evictor.hpp"
 #include "pkc/store/inventory.hpp"
+#include "pkc/store/rebuild.hpp"
 #include "pkc/store/record_store.hpp"
 #include "pkc/store/room.hpp"
 #include "pkc/store/scrub.hpp"
@@ -83,6 +84,8 @@ class Storage {
   [[nodiscard]] store::ContentAddressedStore& contents() { return contents_; }
   [[nodiscard]] store::Archive& archive() { return archive_; }
   [[nodiscard]] store::Inventory& inventory() { return inventory_; }
+  /// What is asked for here happens when the jobs run.
+  [[nodiscard]] store::Rebuild& rebuild() { return rebuild_; }
 
   /// All of them, the root first.
   [[nodiscard]] std::vector<store::ScrubSpace> scrub_spaces();
@@ -137,9 +140,13 @@ class Storage {
                               const std::stop_token& stop,
                               const store::Catalog::Report& report);
   void keep_in_step(const std::stop_token& stop);
+  [[nodiscard]] bool is_due(const index::State& seen, SteadyTime next) const;
+  bool rebuild_index(const index::State& seen, const std::stop_token& stop);
+  /// `report` may be empty.
   bool bring_in_step(const index::State& seen,
                      std::optional<index::Time> since,
-                     const std::stop_token& stop);
+                     const std::stop_token& stop,
+                     const store::Catalog::Report& report);
 
   StorageParts parts_;
   Backends backends_;
@@ -158,6 +165,7 @@ class Storage {
   store::Archive archive_;
   store::Evictor evictor_;
   store::Inventory inventory_;
+  store::Rebuild rebuild_;
   std::atomic<bool> compare_asked_{false};
   bool books_begun_ = false; // of the index job, once it runs
   // The last: these use everything above.

@@ -5,7 +5,10 @@
 #include "exit_codes.hpp"
 #include "progress.hpp"
 
+#include <poll.h>
+
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -174,6 +177,71 @@ std::string rebuilt_text(const app::RebuildProgress& progress) {
          " added to the index, " + std::to_string(progress.removed) + " removed";
 }
 
+std::string running_text(const app::RebuildProgress& progress) {
+  return "directory " + std::to_string(progress.shards_done) + " of " +
+         std::to_string(progress.shards) + ", " + rebuilt_text(progress);
+}
+
+int print_rebuilt(const app::RebuildProgress& rebuilt, bool json) {
+  return print(json ? json_text({{"objects", rebuilt.objects},
+                                 {"added", rebuilt.added},
+                                 {"removed", rebuilt.removed}},
+                                -1)
+                    : rebuilt_text(rebuilt) + "\n");
+}
+
+int rebuild_directory(const Invocation& invocation) {
+  const auto loaded = load_or_print_problems(invocation);
+  if (!loaded) {
+    return kExitUsage;
+  }
+  ProgressLine line;
+  const auto rebuilt = app::rebuild_index(
+      loaded->settings,
+      [&](const app::RebuildProgress& progress) { line.show(running_text(progress)); });
+  line.end();
+  if (!rebuilt) {
+    print_error("polykit-cache: " + rebuilt.error().message + "\n");
+    return kExitFailed;
+  }
+  return print_rebuilt(*rebuilt, invocation.arguments.has("json"));
+}
+
+/// Asks until it is over. What the server says counts for the index that it began with: when it
+/// knows of nothing any more, it has been started anew.
+int rebuild_at_server(const Invocation& invocation) {
+  constexpr int kPauseMs = 200;
+  auto opened = AdminConsole::open(invocation, app::Use::changing);
+  if (const int* const status = std::get_if<int>(&opened)) {
+    return *status;
+  }
+  auto& console = std::get<AdminConsole>(opened);
+  auto status = console.ask("POST", "/api/index/rebuild");
+  ProgressLine line;
+  for (; status; status = console.get("/api/index/rebuild")) {
+    const app::RebuildProgress progress{.shards = status->at("shards").get<std::size_t>(),
+                                        .shards_done = status->at("shards_done").get<std::size_t>(),
+                                        .objects = status->at("objects").get<std::uint64_t>(),
+                                        .added = status->at("added").get<std::uint64_t>(),
+                                        .removed = status->at("removed").get<std::uint64_t>()};
+    const std::string state = text_of(status->at("state"));
+    if (state == "done") {
+      line.end();
+      return print_rebuilt(progress, console.json());
+    }
+    if (state != "waiting" && state != "running") {
+      line.end();
+      print_error(
+          "polykit-cache: the server has broken it off; its log says why. Ask again later\n");
+      return kExitFailed;
+    }
+    line.show(state == "waiting" ? "waiting for the server to begin" : running_text(progress));
+    ::poll(nullptr, 0, kPauseMs);
+  }
+  line.end();
+  return console.failure();
+}
+
 } // namespace
 
 int run_stats(const Invocation& invocation) {
@@ -254,27 +322,8 @@ int run_gc(const Invocation& invocation) {
 }
 
 int run_index_rebuild(const Invocation& invocation) {
-  const auto loaded = load_or_print_problems(invocation);
-  if (!loaded) {
-    return kExitUsage;
-  }
-  ProgressLine line;
-  const auto rebuilt =
-      app::rebuild_index(loaded->settings, [&](const app::RebuildProgress& progress) {
-        line.show("directory " + std::to_string(progress.shards_done) + " of " +
-                  std::to_string(progress.shards) + ", " + rebuilt_text(progress));
-      });
-  line.end();
-  if (!rebuilt) {
-    print_error("polykit-cache: " + rebuilt.error().message + "\n");
-    return kExitFailed;
-  }
-  if (invocation.arguments.has("json")) {
-    return print(json_text(
-        {{"objects", rebuilt->objects}, {"added", rebuilt->added}, {"removed", rebuilt->removed}},
-        -1));
-  }
-  return print(rebuilt_text(*rebuilt) + "\n");
+  return invocation.arguments.has("url") ? rebuild_at_server(invocation)
+                                         : rebuild_directory(invocation);
 }
 
 } // namespace pkc::cli

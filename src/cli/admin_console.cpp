@@ -106,7 +106,8 @@ std::optional<ordered_json> AdminConsole::ask(const std::string& method,
     return std::nullopt;
   }
   auto document = ordered_json::parse(answer->body, nullptr, false);
-  if (answer->status != 200 || !document.is_object()) {
+  const bool good = answer->status == 200 || answer->status == 202;
+  if (!good || !document.is_object()) {
     refuse(*answer);
     return std::nullopt;
   }

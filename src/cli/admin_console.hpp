@@ -32,7 +32,7 @@ class AdminConsole {
 
   [[nodiscard]] bool json() const { return json_; }
 
-  /// The answer when it is 200, or nothing after the reason was printed.
+  /// The answer when it is 200 or 202, or nothing after the reason was printed.
   std::optional<nlohmann::ordered_json> get(const std::string& target) {
     return ask("GET", target);
   }

@@ -69,7 +69,7 @@ constexpr std::array kCollectOptions = {
     kUrl,
     kTokenFile};
 constexpr std::array kJsonOnly = {kJson};
-constexpr std::array kRebuildOptions = {kJson};
+constexpr std::array kRebuildOptions = {kJson, kUrl, kTokenFile};
 constexpr std::size_t kKeysMax = 100'000;
 constexpr Operands kKeys{.syntax = "KEY...", .min = 1, .max = kKeysMax};
 
@@ -108,9 +108,9 @@ constexpr std::string_view kCollectDetails =
     "directory.\n" PKC_ADMIN_EXIT_CODES;
 constexpr std::string_view kRebuildDetails =
     "Compares every file with the index and corrects that. Pins, access times and hits\n"
-    "stay. A server does this by itself where it is needed, so this is for a directory\n"
-    "that no server uses; no server can start meanwhile. Run it as the user that owns\n"
-    "the directory.\n" PKC_ADMIN_EXIT_CODES;
+    "stay. A server does this by itself where it is needed; with --url one does it now, and\n"
+    "serves meanwhile. Otherwise this is for a directory that no server uses, and none can\n"
+    "start meanwhile: run it as the user that owns the directory.\n" PKC_ADMIN_EXIT_CODES;
 #undef PKC_ADMIN_EXIT_CODES
 
 constexpr std::string_view kDoctorDetails =

@@ -270,7 +270,9 @@ class Access(AdminTest):
         admin, writer = self.token("admin", "admin"), self.token("ci", "read,write")
         server = self.start("--auth-file", str(self.directory / "auth.yaml"))
         key = lay(self.store, 1)
-        words: tuple[tuple[str, ...], ...] = (("stats",), ("ls",), ("rm", key), ("pin", key), ("gc",))
+        words: tuple[tuple[str, ...], ...] = (
+            *(("stats",), ("ls",), ("rm", key), ("pin", key), ("gc",), ("index", "rebuild")),
+        )
         for command in words:
             for token in (("--token-file", str(writer)), ()):
                 with self.subTest(command=command, token=token):
@@ -356,6 +358,31 @@ class Index(AdminTest):
         self.assertEqual(self.totals(), before)
         self.assertEqual(self.keys(), keys)
         self.assertEqual(self.command("stats", "--json").stderr, "")
+
+    def test_a_server_rebuilds_it_when_asked(self) -> None:
+        server = self.start()
+        self.put(server, 1)
+        self.await_complete(server)
+        none = json.loads(server.request("GET", "/api/index/rebuild").body)
+        self.assertEqual((none["state"], none["objects"]), ("none", 0))
+        for number in range(10, 40):  # behind its back, by a restore of older files for instance
+            lay(self.store, number)
+        gone = key_of(1)
+        for path in (self.store / gone[:2] / gone[2:4]).glob(f"{gone}.*"):
+            path.unlink()
+
+        done = self.command("index", "rebuild", "--url", server.url, "--json")
+
+        self.assertEqual(json.loads(done.stdout), {"objects": 30, "added": 30, "removed": 1})
+        self.assertEqual(done.stderr, "")
+        self.assertEqual(self.totals("--url", server.url)[0], 30)
+        again = self.command("index", "rebuild", "--url", server.url)
+        self.assertEqual(again.stdout, "30 objects; 0 added to the index, 0 removed\n")
+        status = json.loads(server.request("GET", "/api/index/rebuild").body)
+        self.assertEqual(
+            (status["state"], status["shards_done"]), ("done", status["shards"])
+        )
+        self.assertEqual(server.request("DELETE", "/api/index/rebuild").status, 405)
 
     def test_a_server_rebuilds_it_by_itself(self) -> None:
         keys = sorted(lay(self.store, n) for n in range(50))

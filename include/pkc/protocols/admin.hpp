@@ -7,6 +7,7 @@
 #include "pkc/ops/metrics.hpp"
 #include "pkc/store/inventory.hpp"
 #include "pkc/store/readiness.hpp"
+#include "pkc/store/rebuild.hpp"
 
 #include <string>
 
@@ -60,5 +61,15 @@ void mount_inventory(http::Router& router,
                      const Clock& clock,
                      ops::Log& log,
                      const ServerIdentity& identity);
+
+/// Adds, for Scope::admin and with JSON answers that no cache may keep:
+///
+///     POST /api/index/rebuild    202, and the whole index is compared with the files; 409 while
+///                                that is under way
+///     GET  /api/index/rebuild    200: "state" (none, waiting, running, done, failed), and how far
+///                                it is
+///
+/// `rebuild` outlives the router.
+void mount_rebuild(http::Router& router, store::Rebuild& rebuild);
 
 } // namespace pkc::protocols

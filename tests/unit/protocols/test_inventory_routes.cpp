@@ -386,6 +386,40 @@ TEST_SUITE("protocols::inventory") {
     CHECK(world.keys("").size() == 1);
   }
 
+  TEST_CASE("rebuild: is asked for once at a time, and told how far it is") {
+    World world;
+    pkc::store::Rebuild rebuild;
+    pkc::protocols::mount_rebuild(world.router, rebuild);
+    const std::string path = "/api/index/rebuild";
+    CHECK(world.get(path)["state"] == "none");
+    CHECK_FALSE(rebuild.take());
+
+    const Response asked = world.send(Method::post, path);
+    CHECK(asked.status == 202);
+    CHECK(json::parse(std::get<std::string>(asked.body))["state"] == "waiting");
+    CHECK(world.send(Method::post, path).status == 409);
+    CHECK(rebuild.take());
+    CHECK_FALSE(rebuild.take());
+    CHECK(error_of(world.send(Method::post, path)) == "the index is being rebuilt already");
+    rebuild.report({.shards = 9, .shards_done = 4, .objects = 30, .added = 2, .removed = 1});
+    CHECK(world.get(path) == json{{"state", "running"},
+                                  {"shards", 9},
+                                  {"shards_done", 4},
+                                  {"objects", 30},
+                                  {"added", 2},
+                                  {"removed", 1}});
+
+    rebuild.end(false);
+    CHECK(world.get(path)["state"] == "failed");
+    CHECK(world.send(Method::post, path).status == 202);
+    CHECK(world.get(path)["objects"] == 0);
+    CHECK(rebuild.take());
+    rebuild.end(true);
+    CHECK(world.get(path)["state"] == "done");
+    CHECK(world.send(Method::post, path, "192.0.2.1").status == 403);
+    CHECK(world.send(Method::get, path, "192.0.2.1").status == 403);
+  }
+
   TEST_CASE("access: nobody but this machine, while there are no tokens") {
     World world;
     world.put(1);
