@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import pty
 import random
 import re
 import shutil
@@ -366,6 +368,55 @@ class Tokens(harness.ServerTest):
             start = time.monotonic()
             self.assertTrue(ask())
             self.assertGreater(time.monotonic() - start, least)
+
+    def watched(self, *words: str) -> tuple[int, str]:
+        """A command with a terminal for its errors: its status, and what the terminal got."""
+        ours, theirs = pty.openpty()
+        binary = harness.environment_path("PKC_SERVER")
+        with subprocess.Popen(  # noqa: S603
+            [str(binary), *words], stdout=subprocess.DEVNULL, stderr=theirs, env=harness.clean_environment()
+        ) as process:
+            os.close(theirs)
+            shown = b""
+            try:
+                while piece := os.read(ours, 1 << 16):
+                    shown += piece
+            except OSError:  # the other end is closed: that is how a terminal says so
+                pass
+            os.close(ours)
+            return process.wait(harness.IO_TIMEOUT), shown.decode()
+
+    def test_get_and_put_show_a_terminal_how_far_they_are(self) -> None:
+        """A limit keeps the transfers slow enough to be seen; sockets hold a few MiB of an upload."""
+        key = artifact.key_for("watched")
+        body = artifact.build(key, {"noise": random.Random(2).randbytes(24 << 20)})
+        source, target = self.directory / "source", self.directory / "target"
+        source.write_bytes(body)
+        (self.directory / "token").write_text(
+            self.create(
+                *("ci", "read,write", "--read-bytes-per-second", "8MiB"),
+                *("--write-bytes-per-second", "8MiB"),
+            )
+        )
+        server = self.start()
+        where = ("--url", server.url, "--token-file", str(self.directory / "token"))
+        line = r"\r\x1b\[K\[#*-*\] [\d.]+ [KM]iB of 24\.\d MiB, [\d.]+ [KM]iB/s, \d+ s left"
+
+        for words in (("put", key, str(source)), ("get", key, str(target))):
+            with self.subTest(words[0]):
+                status, shown = self.watched(*words, *where)
+                self.assertEqual(status, 0, shown)
+                self.assertRegex(shown, line)
+                self.assertTrue(shown.endswith("\r\x1b[K"), shown)
+        self.assertEqual(target.read_bytes(), body)
+        status, shown = self.watched("put", key, str(source), *where)
+        self.assertEqual(status, 1)
+        self.assertRegex(shown, r"(^|\x1b\[K)polykit-cache: ")
+        binary = harness.environment_path("PKC_SERVER")
+        quiet = subprocess.run(  # noqa: S603
+            [str(binary), "get", key, str(target), *where], capture_output=True, timeout=60
+        )
+        self.assertEqual((quiet.returncode, quiet.stdout, quiet.stderr), (0, b"", b""))
 
     def test_a_misspelt_space_is_pointed_at(self) -> None:
         self.create("ci", "read", "--space", "polykti")
