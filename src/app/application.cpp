@@ -237,15 +237,16 @@ Result<std::unique_ptr<Outgoing>> mount_fetch(http::Router& router,
       Outgoing::make(
           settings,
           {.store = storage.contents(), .clock = system_clock(), .log = log, .metrics = metrics}));
-  protocols::mount_fetch(
-      router,
-      {.archive = storage.archive(),
-       .contents = storage.contents(),
-       .downloads = outgoing->downloads(),
-       .clock = system_clock(),
-       .log = log,
-       .metrics = metrics},
-      {.size_max = settings.fetch_max_size, .revalidate_age = settings.fetch_revalidate});
+  protocols::mount_fetch(router,
+                         {.archive = storage.archive(),
+                          .contents = storage.contents(),
+                          .downloads = outgoing->downloads(),
+                          .clock = system_clock(),
+                          .log = log,
+                          .metrics = metrics},
+                         {.size_max = settings.fetch_max_size,
+                          .revalidate_age = settings.fetch_revalidate,
+                          .client_rate = settings.fetch_rate_limit_per_client});
   return outgoing;
 }
 

@@ -410,7 +410,8 @@ Response AccessControl::Impl::answer(Request& request,
   // What a change came to must be told, and an error is short.
   const bool is_content = event.scope == Scope::read && response.status / 100 == 2;
   if (is_content && guest.limits.read_bytes_per_second > 0) {
-    response.throttle = throttle(guest, guest.usage->reads);
+    response.throttle =
+        Throttle::of_both(std::move(response.throttle), throttle(guest, guest.usage->reads));
   }
   return response;
 }

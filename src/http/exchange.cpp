@@ -205,7 +205,7 @@ Throttle* Exchange::admit(const RequestFacts& facts,
     before_blocking_();
     return response.throttle.get();
   }
-  response = make_error(503, "too many transfers wait for the limit of a token, try again");
+  response = make_error(503, "too many transfers wait for their limit, try again");
   response.headers.add("Retry-After", "1");
   return nullptr;
 }

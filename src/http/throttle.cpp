@@ -3,6 +3,7 @@
 #include "pkc/base/assert.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pkc::http {
 
@@ -25,6 +26,17 @@ SteadyTime::duration Throttle::price_of(ByteCount bytes, const State& state) {
       std::chrono::duration<double>(std::min(seconds, kLongest)));
 }
 
+std::shared_ptr<Throttle> Throttle::of_both(std::shared_ptr<Throttle> first,
+                                            std::shared_ptr<Throttle> second) {
+  if (!first || !second) {
+    return first ? std::move(first) : std::move(second);
+  }
+  auto both = std::make_shared<Throttle>();
+  both->first_ = std::move(first);
+  both->second_ = std::move(second);
+  return both;
+}
+
 void Throttle::set_rate(ByteCount per_second) {
   const auto state = state_.lock();
   if (state->rate != per_second) { // what was taken at another rate is no debt at this one
@@ -33,6 +45,14 @@ void Throttle::set_rate(ByteCount per_second) {
 }
 
 bool Throttle::try_pass(ByteCount bytes, SteadyTime now) {
+  if (first_) {
+    const bool passes = first_->try_pass(bytes, now);
+    const bool both = passes && second_->try_pass(bytes, now);
+    if (passes && !both) {
+      first_->give_back(bytes);
+    }
+    return both;
+  }
   const auto state = state_.lock();
   if (state->rate == 0) {
     return true;
@@ -47,6 +67,12 @@ bool Throttle::try_pass(ByteCount bytes, SteadyTime now) {
 
 Throttle::Turn Throttle::next_turn(ByteCount left, SteadyTime now) {
   PKC_ASSERT(left > 0);
+  if (first_) {
+    const Turn first = first_->next_turn(left, now);
+    const Turn second = second_->next_turn(first.bytes, now);
+    first_->give_back(first.bytes - second.bytes);
+    return {.bytes = second.bytes, .when = std::max(first.when, second.when)};
+  }
   const auto state = state_.lock();
   if (state->rate == 0) {
     return {.bytes = left, .when = now};
@@ -59,6 +85,11 @@ Throttle::Turn Throttle::next_turn(ByteCount left, SteadyTime now) {
 }
 
 void Throttle::give_back(ByteCount bytes) {
+  if (first_) {
+    first_->give_back(bytes);
+    second_->give_back(bytes);
+    return;
+  }
   const auto state = state_.lock();
   if (state->rate > 0) {
     state->paid_at -= price_of(bytes, *state);

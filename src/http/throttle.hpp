@@ -6,6 +6,7 @@
 #include "pkc/base/guarded.hpp"
 
 #include <chrono>
+#include <memory>
 
 namespace pkc::http {
 
@@ -15,6 +16,10 @@ namespace pkc::http {
 /// number. Thread-safe; it waits for nobody.
 class Throttle {
  public:
+  /// One that both of them limit. Either may be null, and null it is when both are.
+  static std::shared_ptr<Throttle> of_both(std::shared_ptr<Throttle> first,
+                                           std::shared_ptr<Throttle> second);
+
   /// In bytes per second; 0: no limit. Counts from the next turn on, also for transfers under way.
   void set_rate(ByteCount per_second);
 
@@ -41,6 +46,8 @@ class Throttle {
   static SteadyTime::duration price_of(ByteCount bytes, const State& state);
 
   Guarded<State> state_;
+  std::shared_ptr<Throttle> first_; ///< with its turns in place of ours; null: it is not of_both()
+  std::shared_ptr<Throttle> second_;
 };
 
 } // namespace pkc::http

@@ -28,6 +28,7 @@ struct FetchOptions {
   ByteCount size_max = 16 * kGiB;
   /// What was looked at longer ago is compared with the origin in the background; 0: never.
   std::chrono::milliseconds revalidate_age{0};
+  ByteCount client_rate = 0; ///< bytes per second to one client address; 0: any
 };
 
 /// The space of the records, whose tokens may fetch.

@@ -7,6 +7,7 @@
 
 #include "pkc/base/assert.hpp"
 #include "pkc/base/stream.hpp"
+#include "pkc/http/client_throttles.hpp"
 #include "pkc/protocols/fetch.hpp"
 
 #include <algorithm>
@@ -43,6 +44,7 @@ class FetchRoutes : public std::enable_shared_from_this<FetchRoutes> {
       : services_(services),
         options_(options),
         log_(services.log, services.clock),
+        clients_(options.client_rate),
         upstream_changed_(services.metrics.counter(
             "artifact_cache_upstream_changed_total",
             "Files that their origin has other content for by now; the archived stay.")) {}
@@ -68,6 +70,7 @@ class FetchRoutes : public std::enable_shared_from_this<FetchRoutes> {
   const FetchServices services_;
   const FetchOptions options_;
   fetch::FetchLog log_;
+  http::ClientThrottles clients_;
   ops::Counter& upstream_changed_;
 };
 
@@ -105,7 +108,11 @@ store::ArchivedSource source_of(const std::string& url,
 
 Response FetchRoutes::get(Request& request) {
   auto ask = fetch::parse_ask(request.query);
-  return ask ? serve(request, *std::move(ask)) : fetch::answer_wrong_ask(ask.error());
+  Response response = ask ? serve(request, *std::move(ask)) : fetch::answer_wrong_ask(ask.error());
+  if (response.status / 100 == 2) { // or it is not known yet
+    response.throttle = clients_.of(request.client_address);
+  }
+  return response;
 }
 
 Response FetchRoutes::serve(const Request& request, Ask ask) {

@@ -1,11 +1,15 @@
 #include "throttle.hpp"
 
+#include "pkc/http/client_throttles.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -32,7 +36,57 @@ bool is_near(SteadyTime::duration found, SteadyTime::duration expected) {
   return std::chrono::abs(found - expected) < 1us;
 }
 
+TEST_SUITE("http::ClientThrottles") {
+  TEST_CASE("one for each address, and none without a limit") {
+    ClientThrottles none(0);
+    CHECK(none.of("192.0.2.1") == nullptr);
+    ClientThrottles clients(100);
+
+    const auto first = clients.of("192.0.2.1");
+    CHECK(first->try_pass(100, kStart));
+
+    CHECK(clients.of("192.0.2.1") == first);
+    CHECK_FALSE(clients.of("192.0.2.1")->try_pass(1, kStart));
+    CHECK(clients.of("192.0.2.2")->try_pass(100, kStart));
+  }
+
+  TEST_CASE("those that nobody uses are not kept for ever, those in use are") {
+    ClientThrottles clients(100);
+    const auto used = clients.of("used");
+    for (int i = 0; i < 20'000; ++i) {
+      REQUIRE(clients.of(std::to_string(i)) != nullptr);
+    }
+
+    CHECK(clients.size() <= 1 + ClientThrottles::kUnusedMax);
+    CHECK(clients.of("used") == used);
+  }
+}
+
 TEST_SUITE("http::Throttle") {
+  TEST_CASE("both: the slower one decides, and both have paid for what went") {
+    for (const bool slow_first : {true, false}) {
+      CAPTURE(slow_first);
+      const auto slow = std::make_shared<Throttle>();
+      const auto fast = std::make_shared<Throttle>();
+      slow->set_rate(64 * kKiB);
+      fast->set_rate(1 * kMiB);
+      const auto both = slow_first ? Throttle::of_both(slow, fast) : Throttle::of_both(fast, slow);
+
+      CHECK_FALSE(both->try_pass(65 * kKiB, kStart)); // and nothing is taken of either
+      CHECK(is_near(end_of(*both, 11 * 64 * kKiB, kStart) - kStart, 10s));
+      CHECK_FALSE(slow->try_pass(1, kStart + 10s));
+      CHECK(fast->try_pass(1 * kMiB - 64 * kKiB, kStart + 10s));
+    }
+  }
+
+  TEST_CASE("both: one or none may be missing") {
+    const auto one = std::make_shared<Throttle>();
+
+    CHECK(Throttle::of_both(one, nullptr) == one);
+    CHECK(Throttle::of_both(nullptr, one) == one);
+    CHECK(Throttle::of_both(nullptr, nullptr) == nullptr);
+  }
+
   TEST_CASE("without a rate nobody waits") {
     Throttle throttle;
 
