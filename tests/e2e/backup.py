@@ -12,8 +12,11 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS / "support"))
 
+sys.path.insert(0, str(TESTS / "e2e"))
+
 import artifact  # noqa: E402
 import harness  # noqa: E402
+from archive_files import lay_download  # noqa: E402
 
 README = TESTS.parent / "README.md"
 
@@ -60,6 +63,9 @@ class Backup(harness.ServerTest):
     def test_what_was_stored_before_is_all_there_and_the_rest_is_whole_or_a_miss(self) -> None:
         server = self.start_server()
         before = [self.stored(server, number) for number in range(300)]
+        downloads = {f"http://h.test/{n}": f"download {n}".encode() for n in range(10)}
+        for url, content in downloads.items():
+            lay_download(server.storage, url, content)
         meanwhile: list[tuple[str, bytes]] = []
         done = threading.Event()
 
@@ -85,6 +91,8 @@ class Backup(harness.ServerTest):
         again = self.start_server(storage=elsewhere)
         for key, body in before:
             self.assertEqual(again.get(key).body, body)
+        for url, content in downloads.items():
+            self.assertEqual(again.request("GET", f"/fetch?url={url}").body, content)
         for key, body in meanwhile:
             answer = again.get(key)
             self.assertIn((answer.status, answer.body == body), ((200, True), (404, False)))

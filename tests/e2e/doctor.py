@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "packaging"))
 
 import name_spaces  # noqa: E402
+from archive_files import lay_download  # noqa: E402
 from name_spaces import harness  # noqa: E402
 from robustness_case import await_event, small_artifact  # noqa: E402
 
@@ -213,6 +214,7 @@ class BesideAServer(DoctorTest):
         server = self.start_server("--scrub-interval", "1s", storage=self.storage)
         key = "0" * 64
         self.assertEqual(server.put(key, small_artifact(key)).status, 201)
+        lay_download(self.storage, "http://h.test/", b"content")
         await_event((self.storage / "scrub.json").exists, "the first scrub has begun")
 
         self.assertEqual(self.doctor(port=server.port).of("contents"), [])

@@ -1,5 +1,7 @@
 #include "directory_contents.hpp"
 
+#include "storage.hpp"
+
 #include "pkc/blob/disk.hpp"
 
 #include <fcntl.h>
@@ -30,7 +32,7 @@ enum class Role : std::uint8_t {
 
 Role role_of(std::string_view name) {
   const auto is_digit = [](unsigned char c) { return std::isxdigit(c) != 0; };
-  if (name == "tmp" || name == "quarantine" ||
+  if (name == "tmp" || name == "quarantine" || name == kContentSpace || name == kFetchSpace ||
       (name.size() == 2 && std::ranges::all_of(name, is_digit))) {
     return Role::directory;
   }
