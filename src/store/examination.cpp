@@ -100,7 +100,7 @@ Examined examine_content(const FsckSpace& space,
     return stopped();
   }
   if (!*verdict) {
-    const SidecarContent& content = *object.sidecar->content;
+    const SidecarContent content = object.sidecar->content.value_or(SidecarContent{});
     return faulty(Fault::wrong_content,
                   "should decode to " + std::to_string(content.size) + " bytes of SHA-256 " +
                       content.hash.hex());
@@ -170,7 +170,7 @@ Examined examine_bytes(const FsckSpace& space,
                        const Key& key,
                        ZstdContextPool& decoders,
                        const Pace& pace) {
-  Pair pair = look_at(space, key);
+  const Pair pair = look_at(space, key);
   if (pair.seen.state != Examined::State::healthy) {
     return pair.seen;
   }

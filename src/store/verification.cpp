@@ -92,7 +92,7 @@ Result<std::optional<bool>> decode_to_verdict(const StoredObject& object,
                                               ZstdContextPool& pool,
                                               ByteSink* target,
                                               const Pace& pace) {
-  const SidecarContent& promised = *object.sidecar->content;
+  const SidecarContent promised = object.sidecar->content.value_or(SidecarContent{});
   TRY_ASSIGN(const auto file, SeekableZstdFile::open(object.file, object.identity.size));
   if (file.content_size() != promised.size) {
     return false;
