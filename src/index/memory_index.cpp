@@ -486,8 +486,11 @@ class MemoryIndex final : public Index {
       return;
     }
     const std::string key = object.key;
-    space.change(key, [&object](Object& known) {
+    const bool is_record = space.rows().find(key)->second.has_source;
+    space.change(key, [&object, is_record](Object& known) {
       object.pinned = known.pinned;
+      object.hits = is_record ? known.hits : object.hits;
+      object.accessed_at = is_record ? known.accessed_at : object.accessed_at;
       known = std::move(object);
     });
     space.set_source(key, std::nullopt);

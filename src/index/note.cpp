@@ -42,6 +42,8 @@ Note found_after(const Note& older, const Note& found) {
       note.kind = Note::Kind::stored;
       note.used_first = older.used_first;
       note.afresh = older.afresh;
+      note.record = older.record;
+      note.plain = older.plain;
       note.order = older.order;
       break;
     case Note::Kind::removed:
@@ -58,6 +60,37 @@ Note found_after(const Note& older, const Note& found) {
   return note;
 }
 
+/// Of a record only what it says is new. Whether it is one, only the database may know: reads of
+/// before count if so.
+Note stored_after(const Note& older, const Note& stored) {
+  if (stored.afresh) {
+    return stored;
+  }
+  const bool is_known = older.kind == Note::Kind::stored;
+  Note note = stored;
+  note.record = stored.record || older.record || older.source != nullptr;
+  note.early_hits = 0;
+  note.early_at = {};
+  if (older.kind == Note::Kind::removed || stored.plain) {
+    return note;
+  }
+  if (is_known && !note.record) {
+    note.plain = true;
+    return note;
+  }
+  if (is_known) {
+    note.plain = older.plain;
+    note = with_early(with_reads(note, older), stored);
+    note.early_hits = older.early_hits;
+    note.early_at = older.early_at;
+    note.used_first = older.used_first;
+  } else {
+    note.early_hits = older.early_hits + older.hits + stored.early_hits;
+    note.early_at = std::max({older.early_at, older.accessed_at, stored.early_at});
+  }
+  return note;
+}
+
 } // namespace
 
 Note combine(const Note& older, const Note& newer) {
@@ -66,8 +99,9 @@ Note combine(const Note& older, const Note& newer) {
       return older.kind == Note::Kind::removed ? older
                                                : with_source(with_reads(older, newer), newer);
     case Note::Kind::stored: {
-      Note note = newer;
+      Note note = stored_after(older, newer);
       note.afresh |= older.afresh || older.kind == Note::Kind::removed;
+      note.plain &= !note.afresh; // the database knows nothing of this one
       if (older.kind == Note::Kind::stored || older.kind == Note::Kind::found) {
         note.order = newer.afresh ? newer.order : older.order;
       }

@@ -63,7 +63,12 @@ struct Note {
   // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
   std::uint64_t hits = 0;
   Time accessed_at{}; ///< of the last read, when there were hits
-  /// Reads before the object was found: they count if it was known all along.
+  /// Stored again over a record whose source was known: its use goes on.
+  bool record = false;
+  /// Stored again over something else: its use ends, whatever the database knows.
+  bool plain = false;
+  /// Reads before the object was found, or a record stored again: they count if it was known all
+  /// along.
   std::uint64_t early_hits = 0;
   Time early_at{};
   ByteCount size = 0;

@@ -101,7 +101,7 @@ class SpaceWriter {
     if (!known) {
       TRY(insert(key, note));
     } else if (note.kind == Note::Kind::stored) {
-      TRY(renew(*known, note));
+      TRY(renew(*known, key, note));
     } else {
       TRY(adjust(*known, key, note));
     }
@@ -153,13 +153,14 @@ class SpaceWriter {
     delta_.pinned_objects -= known.pinned;
     delta_.pinned_disk_size -= known.pinned * known.disk_size;
     TRY(session_.run(statements_.erase, {known.id}));
-    return erase_source(known);
+    TRY(erase_source(known));
+    return {};
   }
 
   /// Of the object whose id this was: the files have changed since it was said.
-  Result<void> erase_source(const Known& known) {
-    TRY(session_.run(statements_.sources.erase, {known.id}));
-    return {};
+  Result<bool> erase_source(const Known& known) {
+    TRY_ASSIGN(const std::uint64_t erased, session_.run(statements_.sources.erase, {known.id}));
+    return erased > 0;
   }
 
   /// What was said of an object that is gone, or was stored by somebody else since, is void.
@@ -196,7 +197,11 @@ class SpaceWriter {
     delta_.pinned_disk_size += known.pinned * (number(note.disk_size) - known.disk_size);
   }
 
-  Result<void> renew(const Known& known, const Note& note) {
+  Result<void> renew(const Known& known, std::string_view key, const Note& note) {
+    TRY_ASSIGN(const bool had_source, erase_source(known));
+    if (!note.plain && (had_source || note.record)) {
+      return adjust(known, key, note);
+    }
     resize(known, note);
     TRY(session_.run(statements_.renew,
                      {number(note.size),
@@ -206,7 +211,7 @@ class SpaceWriter {
                       number(note.hits),
                       number(note.noted_at),
                       known.id}));
-    return erase_source(known);
+    return {};
   }
 
   Result<void> adjust(const Known& known, std::string_view key, const Note& note) {

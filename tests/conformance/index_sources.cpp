@@ -130,6 +130,45 @@ void check_life(IndexFixture& fixture, Flush flush) {
   CHECK(index.check().value().empty());
 }
 
+/// A record that is written again, with reads before and after, and one that is removed between.
+void check_use(IndexFixture& fixture, Flush before, Flush between, Flush after) {
+  Index& index = fixture.index();
+  const Time start = fixture.clock.wall_now_ms();
+  const Source source = source_of("http://a.example/1");
+  store(fixture, "k", source);
+  maybe(fixture, before);
+  fixture.clock.advance(milliseconds(1));
+  index.note_read("space", "k");
+  maybe(fixture, between);
+  fixture.clock.advance(milliseconds(1));
+  store(fixture, "k", source);
+  maybe(fixture, after);
+  store(fixture, "k", source);
+  CHECK(find(fixture, "k")->access_count == 1);
+  CHECK(find(fixture, "k")->last_accessed_at == start + milliseconds(1));
+  index.note_read("space", "k");
+  maybe(fixture, after);
+  store(fixture, "k", source);
+  CHECK(find(fixture, "k")->access_count == 2);
+  CHECK(find(fixture, "k")->last_accessed_at == start + milliseconds(2));
+  CHECK(index.find("space", "k").value()->stored_at == start + milliseconds(2));
+
+  index.note_read("space", "k");
+  maybe(fixture, between);
+  index.note_removed("space", "k");
+  maybe(fixture, after);
+  store(fixture, "k", source);
+  CHECK(find(fixture, "k")->access_count == 0);
+
+  index.note_stored("space", "plain", 1, 1);
+  maybe(fixture, before);
+  index.note_read("space", "plain");
+  maybe(fixture, between);
+  index.note_stored("space", "plain", 2, 2);
+  REQUIRE(index.flush());
+  CHECK(index.find("space", "plain").value()->hits == 0);
+}
+
 } // namespace
 
 void check_sources(IndexFixture& fixture) {
@@ -140,6 +179,17 @@ void check_sources(IndexFixture& fixture) {
   }
   SUBCASE("note_source: the same, with all that was noted written in between") {
     check_life(fixture, Flush::yes);
+  }
+
+  SUBCASE("note_stored: a record keeps its use, whenever it was written") {
+    for (int way = 0; way < 8; ++way) {
+      CAPTURE(way);
+      const auto bit = [way](int place) { return Flush{((way >> place) & 1) != 0}; };
+      check_use(fixture, bit(0), bit(1), bit(2));
+      for (const char* key : {"k", "plain"}) {
+        index.note_removed("space", key);
+      }
+    }
   }
 
   SUBCASE("note_found: what the files say ends it, too") {

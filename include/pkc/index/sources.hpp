@@ -84,7 +84,8 @@ class Sources {
   /// The object, which has just been stored or found, is the record of this. Never blocks. Of an
   /// unknown object nothing is remembered. Whatever is noted of the object but that it was read
   /// ends what is known of its source: without_source() then names it until this is called again,
-  /// as it does when a note found no room.
+  /// as it does when a note found no room. An object of which it is known keeps its accesses when
+  /// it is stored again: only what the record says is new.
   virtual void note_source(std::string_view space, std::string_view key, const Source& source) = 0;
 
   /// Queries see what was flushed, and have the errors of all queries of an index.
