@@ -236,6 +236,22 @@ Result<short> Connection::try_write(ByteSpan bytes, std::size_t& done) {
                                                          : gone(error_number);
 }
 
+Result<void> Connection::wait_to_read(short events,
+                                      const Patience& patience,
+                                      SteadyTime until,
+                                      const Lull* lull) const {
+  if (lull != nullptr) {
+    const pollfd one{.fd = socket_.get(), .events = events, .revents = 0};
+    TRY_ASSIGN(const bool ready,
+               patience.wait({&one, 1}, std::min(until, patience.in(lull->after))));
+    if (ready) {
+      return {};
+    }
+    TRY(lull->call());
+  }
+  return patience.wait_for(socket_.get(), events, until, "the peer sends nothing");
+}
+
 Result<std::size_t> Connection::read(MutableByteSpan buffer,
                                      const Patience& patience,
                                      milliseconds idle,
@@ -248,16 +264,7 @@ Result<std::size_t> Connection::read(MutableByteSpan buffer,
     if (events == 0) {
       return done;
     }
-    if (lull != nullptr) {
-      const pollfd one{.fd = socket_.get(), .events = events, .revents = 0};
-      TRY_ASSIGN(const bool ready,
-                 patience.wait({&one, 1}, std::min(until, patience.in(lull->after))));
-      if (!ready) {
-        TRY(std::exchange(lull, nullptr)->call());
-      }
-      continue;
-    }
-    TRY(patience.wait_for(socket_.get(), events, until, "the peer sends nothing"));
+    TRY(wait_to_read(events, patience, until, lull));
   }
 }
 

@@ -65,6 +65,10 @@ class Connection {
   /// unavailable.
   Result<short> judge_tls(int result, int error_number);
   Result<short> try_read(MutableByteSpan buffer, std::size_t& done);
+  Result<void> wait_to_read(short events,
+                            const Patience& patience,
+                            SteadyTime until,
+                            const Lull* lull) const;
   Result<short> try_write(ByteSpan bytes, std::size_t& done);
   /// Writes what goes now and takes it off `bytes`, or waits until something goes.
   Result<void> write_some(ByteSpan& bytes, const Patience& patience, SteadyTime until);
