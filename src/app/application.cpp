@@ -323,6 +323,9 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
     jobs.push_back(&scrub->job());
   }
   const auto quota_file = make_quota_file(settings, *auth, log);
+  if (quota_file && !start.inheritance) { // a predecessor has not written it yet
+    quota_file->load();
+  }
   if (quota_file) {
     jobs.push_back(&quota_file->job());
   }

@@ -94,16 +94,20 @@ QuotaFile::QuotaFile(http::AccessControl& control,
       options_(std::move(options)),
       job_("token-usage", [this](const std::stop_token& stop) { run(stop); }) {}
 
+Result<std::vector<http::QuotaUse>> QuotaFile::read() {
+  TRY_ASSIGN(const auto file, file_system_.open(options_.path));
+  if (!file) {
+    return std::vector<http::QuotaUse>();
+  }
+  std::string text(kFileMax, '\0');
+  TRY_ASSIGN(const std::size_t size, file->read_at(0, std::as_writable_bytes(std::span(text))));
+  return parse_quota_uses(std::string_view(text).substr(0, size));
+}
+
 void QuotaFile::load() {
-  const auto read = [&]() -> Result<std::vector<http::QuotaUse>> {
-    TRY_ASSIGN(const auto file, file_system_.open(options_.path));
-    if (!file) {
-      return std::vector<http::QuotaUse>();
-    }
-    std::string text(kFileMax, '\0');
-    TRY_ASSIGN(const std::size_t size, file->read_at(0, std::as_writable_bytes(std::span(text))));
-    return parse_quota_uses(std::string_view(text).substr(0, size));
-  };
+  if (std::exchange(loaded_, true)) {
+    return;
+  }
   auto uses = read();
   if (!uses) {
     log_.warn("what tokens have used of their daily quotas is not known; they begin anew",

@@ -49,11 +49,14 @@ class QuotaFile {
             ops::Log& log,
             QuotaFileOptions options);
 
+  /// Reads the file, once. Before the first client comes, where nobody else writes it; otherwise
+  /// the job does it when it starts.
+  void load();
   /// Lives as long as this.
   [[nodiscard]] Job& job() { return job_; }
 
  private:
-  void load();
+  Result<std::vector<http::QuotaUse>> read();
   void run(const std::stop_token& stop);
   void save();
   Result<void> write(const std::vector<http::QuotaUse>& uses);
@@ -63,7 +66,8 @@ class QuotaFile {
   ops::Log& log_;
   const QuotaFileOptions options_;
   std::vector<http::QuotaUse> saved_; ///< of the thread, while there is one
-  bool failed_ = false;               ///< at the last try
+  bool loaded_ = false;
+  bool failed_ = false; ///< at the last try
   unsigned temp_number_ = 0;
   std::mutex mutex_;
   std::condition_variable_any stopped_;

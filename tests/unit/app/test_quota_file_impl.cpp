@@ -189,11 +189,13 @@ TEST_SUITE("app::QuotaFile") {
     file.job().stop();
     CHECK_FALSE(std::filesystem::exists(root / "token-usage"));
     std::ofstream(root / "token-usage") << "polykit-cache token usage 1\n2026-01-01 ci 9";
+    QuotaFile next = make_file(door, root.path(), kNever);
 
-    file.job().start();
+    next.load();
+    next.job().start();
 
     CHECK(door.put(100) == 201);
-    file.job().stop();
+    next.job().stop();
     CHECK(read(root / "token-usage") == "polykit-cache token usage 1\n2026-01-01 ci 100\n");
   }
 
