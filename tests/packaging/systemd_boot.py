@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -79,6 +80,49 @@ class Booted(harness.ServerTest):
         self.assertEqual(int(status["CapBnd"], 16), 0)
         self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
         self.assertNotIn("level=warn", self.systemd.log())
+
+    def test_the_journal_knows_how_grave_a_line_is(self) -> None:
+        self.start_journal()
+        self.control("start", SERVICE)
+        self.assertEqual(self.client.put(self.key, self.body).status, 201)
+        self.control("stop", SERVICE)
+        blob = next(self.systemd.path("/var/cache/polykit").rglob(f"{self.key}.zst"))
+        blob.write_bytes(self.body[:-1] + bytes([self.body[-1] ^ 1]))
+        self.control("start", SERVICE)
+        self.assertEqual(self.client.get(self.key).status, 404)
+        self.control("stop", SERVICE)
+
+        lines = self.journal_lines()
+
+        def priority_of(words: str) -> set[str]:
+            return {line["PRIORITY"] for line in lines if words in line["MESSAGE"]}
+
+        self.assertEqual(priority_of("INFO listening"), {"6"}, lines)
+        self.assertEqual(priority_of("INFO request method=PUT"), {"6"}, lines)
+        self.assertEqual(priority_of("WARN corrupt object quarantined"), {"4"}, lines)
+        for line in lines:
+            self.assertNotRegex(line["MESSAGE"], r"^(<\d>|\d{4}-)")  # the journal has both itself
+
+    def start_journal(self) -> None:
+        """A journal of this systemd's own, in memory, that our service writes to."""
+        units = self.systemd.path("/run/units")
+        names = ["systemd-journald.service", "systemd-journald.socket"]
+        for name in [*names, "systemd-journald-dev-log.socket"]:
+            (units / name).write_text((self.systemd.path("/lib/systemd/system") / name).read_text())
+        self.systemd.path("/etc/systemd/journald.conf").write_text("[Journal]\nStorage=volatile\n")
+        folder = units / "polykit-cache.service.d"
+        (folder / "log.conf").write_text("[Service]\nStandardOutput=journal\n")
+        self.control("daemon-reload")
+        self.control("start", *names)
+
+    def journal_lines(self) -> list[dict[str, str]]:
+        """What the service itself has said."""
+        self.systemd.run("journalctl", "--sync")
+        status, text = self.systemd.run(
+            "journalctl", "--output=json", f"_SYSTEMD_UNIT={SERVICE}", "--all"
+        )
+        self.assertEqual(status, 0, text)
+        return [json.loads(line) for line in text.splitlines()]
 
     def test_it_hands_over_under_the_hardening(self) -> None:
         self.control("start", SERVICE)
