@@ -103,6 +103,29 @@ class Booted(harness.ServerTest):
         for line in lines:
             self.assertNotRegex(line["MESSAGE"], r"^(<\d>|\d{4}-)")  # the journal has both itself
 
+    def test_a_logs_directory_is_all_that_an_access_log_needs(self) -> None:
+        self.systemd.run("mount", "-t", "tmpfs", "tmpfs", "/var/log")
+        drop_in = self.systemd.path("/run/units/polykit-cache.service.d/access.conf")
+        drop_in.write_text("[Service]\nLogsDirectory=polykit-cache\n")  # as the README says
+        settings = self.systemd.path("/etc/polykit-cache/polykit-cache.yaml")
+        with settings.open("a") as file:
+            file.write("access_log_file: /var/log/polykit-cache/access.log\n")
+        self.control("daemon-reload")
+        self.control("start", SERVICE)
+        self.assertEqual(self.client.put(self.key, self.body).status, 201)
+        log = self.systemd.path("/var/log/polykit-cache/access.log")
+        old = log.with_suffix(".1")
+        await_event(lambda: "method=PUT" in log.read_text(), "the line is in the file")
+
+        log.rename(old)
+        self.control("reload", SERVICE)
+        await_event(log.exists, "the file is opened again")
+
+        self.assert_serves()
+        await_event(lambda: "method=GET" in log.read_text(), "the next line is in the new file")
+        self.assertNotIn("method=GET", old.read_text())
+        self.assertNotIn("method=PUT", self.systemd.log())
+
     def start_journal(self) -> None:
         """A journal of this systemd's own, in memory, that our service writes to."""
         units = self.systemd.path("/run/units")
