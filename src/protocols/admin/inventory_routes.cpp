@@ -25,7 +25,6 @@ using nlohmann::ordered_json;
 using store::Object;
 
 constexpr std::size_t kKeySizeMax = 128;
-constexpr std::size_t kCursorSizeMax = 2048;
 
 Response answer(const ordered_json& document) {
   Response response = http::make_response(200);
@@ -228,18 +227,7 @@ Result<store::ListQuery> InventoryRoutes::parse_list(std::string_view text) {
     return wrong("sort: takes key, stored, accessed or size");
   }
   list.sort = *sort;
-  const std::string order = query.take_text("order").value_or("asc");
-  if (order != "asc" && order != "desc") {
-    return wrong("order: takes asc or desc");
-  }
-  using index::Order;
-  list.order = order == "asc" ? Order::ascending : Order::descending;
-  TRY_ASSIGN(const auto limit, query.take_number("limit", 1, store::ListQuery::kLimitMax));
-  list.limit = limit.value_or(list.limit);
-  list.cursor = query.take_text("cursor").value_or("");
-  if (list.cursor.size() > kCursorSizeMax) {
-    return wrong("cursor: is not one of ours");
-  }
+  TRY(query.take_page(list));
   TRY(query.finish());
   return list;
 }

@@ -3,6 +3,7 @@
 #include "object/parameters.hpp"
 
 #include "pkc/base/clock.hpp"
+#include "pkc/base/url.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -37,6 +38,23 @@ std::optional<std::string> Query::take_text(std::string_view name) {
   std::string value = std::move(found->second);
   values_.erase(found);
   return value.empty() ? std::nullopt : std::optional(std::move(value));
+}
+
+Result<bool> Query::take_descending() {
+  const std::string order = take_text("order").value_or("asc");
+  if (order != "asc" && order != "desc") {
+    return wrong("order", "takes asc or desc");
+  }
+  return order == "desc";
+}
+
+Result<std::string> Query::take_cursor() {
+  constexpr std::size_t kCursorSizeMax = kUrlSizeMax / 3 * 4 + 64; // one may hold a URL, in base64
+  std::string cursor = take_text("cursor").value_or("");
+  if (cursor.size() > kCursorSizeMax) {
+    return wrong("cursor", "is not one of ours");
+  }
+  return cursor;
 }
 
 Result<std::optional<std::uint64_t>> Query::take_number(std::string_view name,

@@ -30,10 +30,25 @@ class Query {
   Result<std::optional<ByteCount>> take_size(std::string_view name);
   Result<std::optional<std::chrono::milliseconds>> take_duration(std::string_view name);
 
+  /// Which page of a list, and in which order: order (asc, desc), limit, cursor.
+  template <typename List>
+  Result<void> take_page(List& list) {
+    TRY_ASSIGN(const bool descending, take_descending());
+    using Order = decltype(list.order);
+    list.order = descending ? Order::descending : Order::ascending;
+    TRY_ASSIGN(const auto limit, take_number("limit", 1, List::kLimitMax));
+    list.limit = limit.value_or(list.limit);
+    TRY_ASSIGN(list.cursor, take_cursor());
+    return {};
+  }
+
   /// Errors: invalid_argument, naming a parameter that nobody took.
   [[nodiscard]] Result<void> finish() const;
 
  private:
+  Result<bool> take_descending();
+  Result<std::string> take_cursor();
+
   std::map<std::string, std::string, std::less<>> values_;
 };
 

@@ -18,9 +18,6 @@ namespace {
 
 using index::SourceSort;
 
-/// A URL in base64, and a little.
-constexpr std::size_t kCursorSizeMax = kUrlSizeMax / 3 * 4 + 64;
-
 std::unexpected<Error> wrong(std::string problem) {
   return fail(Errc::invalid_argument, std::move(problem));
 }
@@ -71,17 +68,7 @@ Result<store::SourceQuery> parse_source_list(Query query, std::string_view space
     return wrong("sort: takes url, size, age or access");
   }
   list.sort = *sort;
-  const std::string order = query.take_text("order").value_or("asc");
-  if (order != "asc" && order != "desc") {
-    return wrong("order: takes asc or desc");
-  }
-  list.order = order == "asc" ? index::Order::ascending : index::Order::descending;
-  TRY_ASSIGN(const auto limit, query.take_number("limit", 1, store::SourceQuery::kLimitMax));
-  list.limit = limit.value_or(list.limit);
-  list.cursor = query.take_text("cursor").value_or("");
-  if (list.cursor.size() > kCursorSizeMax) {
-    return wrong("cursor: is not one of ours");
-  }
+  TRY(query.take_page(list));
   TRY(query.finish());
   return list;
 }

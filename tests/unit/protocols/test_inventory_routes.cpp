@@ -229,7 +229,7 @@ TEST_SUITE("protocols::inventory") {
         {"space=nix", "space: there is no such space"},
         {"cursor=abc", "cursor: is not one of this query"},
         {"sort=size&cursor=" + cursor, "cursor: is not one of this query"},
-        {"cursor=" + std::string(3000, 'a'), "cursor: is not one of ours"},
+        {"cursor=" + std::string(20000, 'a'), "cursor: is not one of ours"},
         {"prefix=" + std::string(129, 'a'), "prefix: is longer than any key"},
         {"colour=red", "colour: there is no such parameter"},
         {"limit=1&limit=2", "limit: is given twice"},
