@@ -190,7 +190,8 @@ Storage::Storage(const config::Settings& settings,
   evictor_.add_space(std::string(kPolykitSpace), *polykit_.store);
   if (settings.fetch_evict) {
     evictor_.add_space(std::string(kContentSpace), *content_.store);
-    evictor_.add_space(std::string(kFetchSpace), *fetch_.store);
+    evictor_.add_space(std::string(kFetchSpace),
+                       [this](const store::Key& key) { return archive_.remove(key); });
   }
   fill_inventory(settings.fetch_evict ? store::Evictable::yes : store::Evictable::no);
 }

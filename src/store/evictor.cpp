@@ -20,13 +20,18 @@ constexpr std::chrono::minutes kLookInterval{1};
 Evictor::Evictor(EvictorParts parts, EvictorOptions options) : parts_(parts), options_(options) {}
 
 void Evictor::add_space(std::string space, ContentStore& store) {
+  add_space(std::move(space), [&store](const Key& key) { return store.remove(key); });
+}
+
+void Evictor::add_space(std::string space, Remove remove) {
   const auto counter = [&](std::string_view reason) {
     return &parts_.metrics.counter("polykit_cache_evicted_objects_total",
                                    "Objects that were let go.",
                                    {{"space", space}, {"reason", reason}});
   };
-  const Space added{.store = &store, .for_room = counter("room"), .unused = counter("unused")};
-  spaces_.emplace(std::move(space), added);
+  Space added{
+      .remove = std::move(remove), .for_room = counter("room"), .unused = counter("unused")};
+  spaces_.emplace(std::move(space), std::move(added));
 }
 
 void Evictor::run(const std::stop_token& stop) {
@@ -91,7 +96,7 @@ Result<bool> Evictor::remove(const Object& object, Reason reason) {
     parts_.index.note_removed(object.space, object.key);
     return false;
   }
-  TRY_ASSIGN(const bool removed, space.store->remove(*key));
+  TRY_ASSIGN(const bool removed, space.remove(*key));
   if (removed) {
     (reason == Reason::room ? space.for_room : space.unused)->add();
   } else {

@@ -149,7 +149,12 @@ Result<Collected> Inventory::collect(const CollectOrder& order) {
                    .metrics = parts_.metrics},
                   {});
   for (const auto& [name, space] : spaces_) {
-    if (space.evictable == Evictable::yes || name == order.space) {
+    if (space.evictable != Evictable::yes && name != order.space) {
+      continue;
+    }
+    if (space.remove) {
+      evictor.add_space(name, space.remove);
+    } else {
       evictor.add_space(name, space.store);
     }
   }

@@ -67,6 +67,10 @@ class Evictor {
 
   /// A space whose objects may go; the store outlives the evictor. Before run().
   void add_space(std::string space, ContentStore& store);
+  /// The same, where something hangs on an object that has to go with it. `remove`: as
+  /// ContentStore::remove().
+  using Remove = std::function<Result<bool>(const Key& key)>;
+  void add_space(std::string space, Remove remove);
 
   /// Waits for demand and meets it, until it is told to stop. When the index cannot be asked,
   /// nothing goes, and uploads without room fail.
@@ -85,7 +89,7 @@ class Evictor {
     unused,
   };
   struct Space {
-    ContentStore* store = nullptr;
+    Remove remove;
     ops::Counter* for_room = nullptr;
     ops::Counter* unused = nullptr;
   };

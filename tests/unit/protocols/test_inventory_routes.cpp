@@ -356,7 +356,8 @@ TEST_SUITE("protocols::inventory") {
 
   TEST_CASE("gc: what makes no room for others goes only when its space is named") {
     World world({}, 60s);
-    world.add_archive([](const Key&) {});
+    std::vector<std::string> removed;
+    world.add_archive([&](const Key& key) { removed.push_back(key.id()); });
     world.put_archived(1);
     world.put(2);
     world.clock.advance(2h);
@@ -371,6 +372,7 @@ TEST_SUITE("protocols::inventory") {
     }
     REQUIRE(world.send(Method::post, "/api/gc?max_size=0&space=archive").status == 200);
     CHECK(world.keys("space=archive").empty());
+    CHECK(removed == std::vector{key_of(1)}); // with what hangs on it
     CHECK(world.keys("") == std::vector{key_of(2)});
   }
 
