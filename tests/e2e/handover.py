@@ -117,8 +117,11 @@ class Handover(HandoverTest):
         def stats() -> dict:
             return json.loads(server.request("GET", "/api/stats").body)
 
-        await_event(lambda: stats()["spaces"][0]["objects"] == 2, "the index has both")
-        expected = stats()["spaces"][0]["disk_size"]
+        def artifacts() -> dict:
+            return next(space for space in stats()["spaces"] if space["space"] == "polykit")
+
+        await_event(lambda: artifacts()["objects"] == 2, "the index has both")
+        expected = artifacts()["disk_size"]
         self.assertGreater(expected, 2 * MIB)
         await_event(lambda: stats()["taken"] == expected, "the account of the room has both")
 

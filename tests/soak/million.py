@@ -68,7 +68,8 @@ class Million(harness.ServerTest):
         server.wait_until(
             lambda: self.stats(server)["index"]["complete"], "the index is complete", PATIENCE
         )
-        space = self.stats(server)["spaces"][0]
+        spaces = self.stats(server)["spaces"]
+        space = next(space for space in spaces if space["space"] == "polykit")
         self.assertEqual(space["objects"], objects)
         self.assertEqual(space["disk_size"], space["taken"])
 
