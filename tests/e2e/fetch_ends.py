@@ -213,10 +213,12 @@ class HandedOver(FetchTest, HandoverTest):
         first = lineage.newest
 
         lineage.hand_over()
-        # The successor knows nothing of the download, and makes one of its own.
-        self.assert_body(self.fetch(server, url), body, "MISS")
+        # The successor knows nothing of the download and makes one of its own; but a connection that
+        # the predecessor has accepted at the last moment joins what goes on there.
+        newcomer = self.client(server, url)
         gate.open()
 
+        self.assert_body(newcomer.read(), body)
         self.assert_body(plain.read(), body, "MISS")
         self.assert_body(checking.read(), body)
         lineage.await_end(first)
