@@ -94,8 +94,10 @@ Result<std::int64_t> read_number(Session& session, const Query& query) {
 }
 
 Result<void> check_owner(Session& session, std::int64_t wanted) {
-  TRY_ASSIGN(const std::int64_t owner, read_number(session, kApplication));
+  // In this order: somebody may make an empty database ours meanwhile, and tables come with its
+  // owner.
   TRY_ASSIGN(const std::int64_t tables, read_number(session, kTables));
+  TRY_ASSIGN(const std::int64_t owner, read_number(session, kApplication));
   if (owner != wanted && (owner != 0 || tables != 0)) {
     return fail(Errc::corrupt, "the database is of another program");
   }

@@ -27,10 +27,13 @@ using pkc::test::TempDir;
 namespace {
 
 std::unique_ptr<sql::Session> open(const TempDir& directory) {
-  return sql::connect({.target = directory / "index.db",
-                       .application = kSqliteApplicationId,
-                       .lock_timeout = std::chrono::minutes(1)})
-      .value();
+  auto session = sql::connect({.target = directory / "index.db",
+                               .application = kSqliteApplicationId,
+                               .lock_timeout = std::chrono::minutes(1)});
+  // Several threads come here, and a bad access would not say what was wrong.
+  INFO("connect: ", session ? std::string() : session.error().message);
+  CHECK(session);
+  return std::move(session).value();
 }
 
 /// Steps of a program that is some versions ahead.
