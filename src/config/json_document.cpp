@@ -1,47 +1,15 @@
 #include "document.hpp"
+#include "json_lines.hpp"
 #include "quote.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
 #include <exception>
-#include <iterator>
 #include <utility>
 
 namespace pkc::config {
 namespace {
-
-/// Walks over the text and counts the lines it has left behind; copies share the count. The parser
-/// tells its callbacks no position, so this does.
-class LineCounter {
- public:
-  // NOLINTBEGIN(readability-identifier-naming): the standard's names.
-  using iterator_category = std::input_iterator_tag;
-  using value_type = char;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const char*;
-  using reference = const char&;
-  // NOLINTEND(readability-identifier-naming)
-
-  LineCounter(const char* position, std::size_t* line) : position_(position), line_(line) {}
-
-  reference operator*() const { return *position_; }
-  LineCounter& operator++() {
-    if (*position_ == '\n') {
-      ++*line_;
-    }
-    ++position_;
-    return *this;
-  }
-  void operator++(int) { ++*this; }
-  friend bool operator==(const LineCounter& left, const LineCounter& right) {
-    return left.position_ == right.position_;
-  }
-
- private:
-  const char* position_;
-  std::size_t* line_;
-};
 
 /// Takes the parser's events instead of its tree: duplicates stay visible, and nothing is built for
 /// what is nested deeper than settings are. One thread at a time.
@@ -94,12 +62,8 @@ class Collector : public nlohmann::json_sax<nlohmann::json> {
                    const std::string& /*token*/,
                    const nlohmann::detail::exception& error) override {
     drop_unfinished_entry(document_);
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: …"
-    const std::string_view text = error.what();
-    const std::size_t prefix = text.find("] ");
-    document_.problems.push_back(
-        file_place(path_, line_) + ": not valid JSON: " +
-        printable_message(prefix == std::string_view::npos ? text : text.substr(prefix + 2)));
+    document_.problems.push_back(file_place(path_, line_) + ": not valid JSON: " +
+                                 printable_message(json_message(error.what())));
     return false;
   }
 

@@ -20,6 +20,8 @@ namespace {
 constexpr std::size_t kDepthMax = 16;
 /// More keys than any map of ours has; bounds the search for duplicates.
 constexpr std::size_t kKeysMax = 64;
+/// More values than the longest file has; bounds the memory.
+constexpr std::size_t kNodesMax = 1'000'000;
 
 std::size_t line_of(const YAML::Mark& mark) {
   return static_cast<std::size_t>(mark.line) + 1;
@@ -192,6 +194,13 @@ class TreeBuilder : public YAML::EventHandler {
     if (parent.full) {
       return;
     }
+    if (nodes_ == kNodesMax) {
+      if (!std::exchange(too_many_, true)) {
+        report(node.line, "more values than make sense");
+      }
+      return;
+    }
+    ++nodes_;
     parent.node.end_line = std::max({parent.node.end_line, node.line, node.end_line});
     parent.node.members.push_back(std::move(node));
   }
@@ -199,6 +208,8 @@ class TreeBuilder : public YAML::EventHandler {
   const std::string& path_;
   Problems& problems_;
   std::vector<Open> open_;
+  std::size_t nodes_ = 0; ///< that are kept
+  bool too_many_ = false;
   std::size_t too_deep_ = 0; ///< lists and maps that are open beyond what is kept
   std::optional<YamlNode> root_;
   bool any_document_ = false;
