@@ -1,10 +1,11 @@
 #include "pkc/net/client.hpp"
 
+#include "library_client.hpp"
+
 #include <httplib.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -29,42 +30,12 @@ bool is_unix(const Origin& origin) {
   return origin.host.starts_with(kUnixPrefix);
 }
 
-std::unique_ptr<httplib::SSLClient> make_tls_client(const std::string& host, const Origin& origin) {
-  auto client = std::make_unique<httplib::SSLClient>(host, origin.port);
-  client->enable_server_certificate_verification(origin.certificate == PeerCertificate::valid);
-  client->enable_server_hostname_verification(origin.certificate == PeerCertificate::valid);
-  return client;
-}
-
-/// The name or path to connect to.
-std::string host_of(const Origin& origin) {
-  return is_unix(origin) ? origin.host.substr(kUnixPrefix.size()) : origin.host;
-}
-
-std::unique_ptr<httplib::ClientImpl> make_client(const Origin& origin) {
-  if (origin.scheme == Scheme::https) {
-    return make_tls_client(host_of(origin), origin);
-  }
-  return std::make_unique<httplib::ClientImpl>(host_of(origin), origin.port);
-}
-
-httplib::Headers headers_of(const Request& request) {
-  return request.token.empty() ? httplib::Headers()
-                               : httplib::Headers{{"Authorization", "Bearer " + request.token}};
-}
-
 enum class Whole : std::uint8_t {
   yes, ///< the timeout is that of the whole exchange
   no
 };
 
-void set_up(httplib::ClientImpl& client,
-            const Origin& origin,
-            const Limits& limits,
-            Whole whole = Whole::yes) {
-  if (is_unix(origin)) {
-    client.set_address_family(AF_UNIX);
-  }
+void set_up(httplib::ClientImpl& client, const Limits& limits, Whole whole = Whole::yes) {
   // The sum is bounded by the last of them, but does not count the time to connect.
   client.set_connection_timeout(limits.timeout);
   client.set_read_timeout(limits.timeout);
@@ -75,8 +46,6 @@ void set_up(httplib::ClientImpl& client,
   } else {
     client.set_payload_max_length(std::numeric_limits<std::size_t>::max());
   }
-  client.set_follow_location(false);
-  client.set_path_encode(false);
   client.set_keep_alive(false);
 }
 
@@ -101,12 +70,12 @@ Result<Answer> get(const Origin& origin, const std::string& target, const Limits
 }
 
 Result<Answer> exchange(const Origin& origin, const Request& request, const Limits& limits) try {
-  const auto client = make_client(origin);
-  set_up(*client, origin, limits);
+  const auto client = make_library_client(origin);
+  set_up(*client, limits);
   httplib::Request message;
   message.method = request.method;
   message.path = request.target;
-  message.headers = headers_of(request);
+  message.headers = headers_with(request.token);
   const httplib::Result result = client->send(message);
   if (!result) {
     return failure(result.error(), origin);
@@ -121,8 +90,8 @@ Result<Answer> download(const Origin& origin,
                         ByteSink& sink,
                         const std::function<void(ByteCount)>& on_length,
                         const Limits& limits) try {
-  const auto client = make_client(origin);
-  set_up(*client, origin, limits, Whole::no);
+  const auto client = make_library_client(origin);
+  set_up(*client, limits, Whole::no);
   Answer answer;
   Result<void> written;
   const auto on_head = [&](const httplib::Response& response) {
@@ -141,7 +110,7 @@ Result<Answer> download(const Origin& origin,
     return answer.body.size() <= limits.body_size_max;
   };
   const httplib::Result result =
-      client->Get(request.target, headers_of(request), on_head, on_bytes);
+      client->Get(request.target, headers_with(request.token), on_head, on_bytes);
   TRY(written);
   return result ? Result<Answer>(std::move(answer)) : failure(result.error(), origin);
 } catch (const std::exception& error) {
@@ -153,8 +122,8 @@ Result<Answer> upload(const Origin& origin,
                       File& file,
                       ByteCount size,
                       const Limits& limits) try {
-  const auto client = make_client(origin);
-  set_up(*client, origin, limits, Whole::no);
+  const auto client = make_library_client(origin);
+  set_up(*client, limits, Whole::no);
   std::string buffer(kStreamBufferSize, '\0');
   Result<std::size_t> read = std::size_t{0};
   const auto give = [&](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
@@ -162,8 +131,8 @@ Result<Answer> upload(const Origin& origin,
     read = file.read_at(offset, wanted.first(std::min(length, wanted.size())));
     return read && *read > 0 && sink.write(buffer.data(), *read);
   };
-  const httplib::Result result =
-      client->Put(request.target, headers_of(request), size, give, "application/octet-stream");
+  const httplib::Result result = client->Put(
+      request.target, headers_with(request.token), size, give, "application/octet-stream");
   TRY(read);
   return result ? Result<Answer>(Answer{.status = result->status, .body = result->body})
                 : failure(result.error(), origin);
@@ -172,9 +141,8 @@ Result<Answer> upload(const Origin& origin,
 }
 
 Result<void> shake_hands(const Origin& origin, const Limits& limits) try {
-  const std::string host = is_unix(origin) ? origin.host.substr(kUnixPrefix.size()) : origin.host;
-  const auto client = make_tls_client(host, origin);
-  set_up(*client, origin, limits);
+  const auto client = make_tls_client(origin);
+  set_up(*client, limits);
   // The library knows requests only. This is called behind the handshake, and ends the request.
   bool agreed = false;
   client->set_session_verifier([&agreed](httplib::tls::session_t /*session*/) {

@@ -88,8 +88,10 @@ TEST_SUITE("config::Manifest") {
     CHECK(parse(json, ManifestFormat::json) == kThree);
     for (const std::string key : {"files", "artifacts", "urls"}) {
       CAPTURE(key);
-      CHECK(parse(key + ":\n" + yaml, ManifestFormat::yaml) == kThree);
-      CHECK(parse("{\"" + key + "\":" + json + "}", ManifestFormat::json) == kThree);
+      const std::string in_yaml = key + ":\n";
+      const std::string in_json = "{\"" + key + "\":";
+      CHECK(parse(in_yaml + yaml, ManifestFormat::yaml) == kThree);
+      CHECK(parse(in_json + json + "}", ManifestFormat::json) == kThree);
     }
   }
 
@@ -183,7 +185,7 @@ TEST_SUITE("config::Manifest") {
     std::string entries;
     std::string mistakes;
     for (std::size_t i = 0; i <= kManifestEntriesMax; ++i) {
-      entries += "http://a/" + std::to_string(i) + "\n";
+      entries.append("http://a/").append(std::to_string(i)).append("\n");
       mistakes += "x\n";
     }
 
