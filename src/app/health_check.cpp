@@ -1,5 +1,7 @@
 #include "pkc/app/health_check.hpp"
 
+#include "local_origin.hpp"
+
 #include "pkc/net/client.hpp"
 
 #include <algorithm>
@@ -15,13 +17,6 @@ constexpr std::string_view kTarget = "/health";
 constexpr std::string_view kHealthy = R"({"status":"healthy")"; // protocols/admin begins so
 constexpr std::size_t kShownMax = 300;
 
-net::Origin origin_of(const config::Settings& settings) {
-  return {.scheme = settings.tls_cert.empty() ? net::Scheme::http : net::Scheme::https,
-          .host = net::address_of_listener(settings.bind),
-          .port = settings.port,
-          .certificate = net::PeerCertificate::any};
-}
-
 /// The beginning of a body, fit for one line.
 std::string shown(std::string_view body) {
   std::string text(body.substr(0, kShownMax));
@@ -32,12 +27,7 @@ std::string shown(std::string_view body) {
 } // namespace
 
 Result<std::string> check_health(const config::Settings& settings) {
-  const net::Origin origin = origin_of(settings);
-  const bool is_unix = settings.bind.starts_with("unix:");
-  if (!is_unix && settings.port == 0) {
-    return fail(Errc::invalid_argument,
-                "port is 0, so the kernel chose one that the settings do not tell");
-  }
+  TRY_ASSIGN(const net::Origin origin, local_origin(settings));
   if (!settings.tls_client_ca.empty() &&
       settings.tls_client_auth == config::TlsClientAuth::required) {
     TRY(net::shake_hands(origin, {}));

@@ -20,23 +20,6 @@ using nlohmann::ordered_json;
 
 constexpr std::size_t kTokenFileMax = 4096;
 
-/// The first line of a file: a token on the command line would be seen by everybody.
-Result<std::string> read_token(const std::string& path) {
-  TRY_ASSIGN(const auto file, posix_file_system().open(follow_links(path)));
-  if (!file) {
-    return fail(Errc::io, path + ": no such file");
-  }
-  std::string text(kTokenFileMax, '\0');
-  TRY_ASSIGN(const std::size_t count,
-             file->read_at(0, std::as_writable_bytes(std::span(text.data(), text.size()))));
-  text.resize(count);
-  text.resize(std::min(text.find_first_of("\r\n"), text.size()));
-  if (text.empty() || std::ranges::any_of(text, [](char c) { return c <= ' ' || c > '~'; })) {
-    return fail(Errc::io, path + ": its first line is no token");
-  }
-  return text;
-}
-
 Result<std::unique_ptr<app::Administration>> administer(const Invocation& invocation,
                                                         const config::Settings& settings,
                                                         app::Use use) {
@@ -164,6 +147,22 @@ AdminConsole::Done AdminConsole::download(const std::string& target,
       target, watched, [&](ByteCount total) { progress.set_total(total); });
   progress.clear();
   return judge(answer, 200);
+}
+
+Result<std::string> read_token(const std::string& path) {
+  TRY_ASSIGN(const auto file, posix_file_system().open(follow_links(path)));
+  if (!file) {
+    return fail(Errc::io, path + ": no such file");
+  }
+  std::string text(kTokenFileMax, '\0');
+  TRY_ASSIGN(const std::size_t count,
+             file->read_at(0, std::as_writable_bytes(std::span(text.data(), text.size()))));
+  text.resize(count);
+  text.resize(std::min(text.find_first_of("\r\n"), text.size()));
+  if (text.empty() || std::ranges::any_of(text, [](char c) { return c <= ' ' || c > '~'; })) {
+    return fail(Errc::io, path + ": its first line is no token");
+  }
+  return text;
 }
 
 std::string encode(std::string_view text) {

@@ -7,6 +7,7 @@
 
 #include "pkc/app/administration.hpp"
 #include "pkc/base/file_system.hpp"
+#include "pkc/base/result.hpp"
 #include "pkc/base/stream.hpp"
 #include "pkc/config/settings.hpp"
 
@@ -64,6 +65,9 @@ class AdminConsole {
   bool json_;
   int failure_ = 1;
 };
+
+/// The first line of a file: a token on the command line would be seen by everybody. Errors: io.
+Result<std::string> read_token(const std::string& path);
 
 /// A query made of options that were given: "?limit=5&prefix=ab". `names` are pairs of an option
 /// and its parameter.

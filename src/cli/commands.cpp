@@ -113,6 +113,36 @@ constexpr std::string_view kRebuildDetails =
     "start meanwhile: run it as the user that owns the directory.\n" PKC_ADMIN_EXIT_CODES;
 #undef PKC_ADMIN_EXIT_CODES
 
+constexpr std::array kWarmOptions = {
+    Option{.name = "jobs", .value = "N", .help = "files at once, 1 to 64; else 4"},
+    Option{.name = "format",
+           .value = "FORMAT",
+           .help = "of the MANIFEST: txt, json or yaml; else by its extension"},
+    Option{.name = "refresh", .value = "", .help = "downloads anew what is there already"},
+    Option{.name = "timeout", .value = "DURATION", .help = "for one file; else 1h"},
+    Option{.name = "retries", .value = "N", .help = "when the server says try later; else 3"},
+    Option{.name = "quiet", .value = "", .help = "prints failures only"},
+    Option{.name = "json", .value = "", .help = "prints one JSON document, for scripts"},
+    kUrl,
+    kTokenFile};
+
+constexpr std::string_view kWarmDetails =
+    "Asks a running server for every file of the MANIFEST, a few at once, and keeps nothing\n"
+    "here. What the server has already is not downloaded again, so a run that was stopped\n"
+    "goes on where it was. A MANIFEST of - is standard input. Without --url it asks the\n"
+    "server with these settings, on this machine.\n"
+    "\n"
+    "A text MANIFEST has one file a line: its URL, and checksums behind it, if any, as\n"
+    "sha256:HEX (sha512, sha1, md5) or HEX alone; # begins a comment. In YAML and JSON it is\n"
+    "a list of such lines, or of groups with url and sha256 (sha512, sha1, md5) or checksum;\n"
+    "it may stand under files, artifacts or urls.\n"
+    "\n"
+    "Exit codes:\n"
+    "  0  the server has every file\n"
+    "  1  it does not; standard error says which and why\n"
+    "  2  wrong flags, options, variables, settings file or MANIFEST; nothing was asked for\n"
+    "  128 and the number of a signal that ended it (Ctrl-C: 130); the summary is printed\n";
+
 constexpr std::string_view kDoctorDetails =
     "Reads what the server reads, looks at directory, disk, address, certificates,\n"
     "limits and clock, and prints a line for each: ok, note, warning or problem, with\n"
@@ -223,6 +253,12 @@ constexpr std::array kCommands = {
             .help = "lets them be evicted again",
             .details = kChangingDetails,
             .run = run_unpin},
+    Command{.syntax = {.command = "warm",
+                       .options = kWarmOptions,
+                       .operands = {.syntax = "MANIFEST", .min = 1, .max = 1}},
+            .help = "has a server download the files of a list, ahead of time",
+            .details = kWarmDetails,
+            .run = run_warm},
     Command{.syntax = {.command = "gc", .options = kCollectOptions},
             .help = "evicts artifacts now",
             .details = kCollectDetails,

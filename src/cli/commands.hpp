@@ -51,6 +51,7 @@ int run_rm(const Invocation& invocation);
 int run_pin(const Invocation& invocation);
 int run_unpin(const Invocation& invocation);
 int run_gc(const Invocation& invocation);
+int run_warm(const Invocation& invocation);
 int run_index_rebuild(const Invocation& invocation);
 int run_doctor(const Invocation& invocation);
 int run_config_man(const Invocation& invocation);

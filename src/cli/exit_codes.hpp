@@ -12,4 +12,8 @@ constexpr int kExitUsage = 2; ///< the command line, environment or settings fil
 constexpr int kExitNotDone = 3;     ///< the check could not be done
 constexpr int kExitInterrupted = 4; ///< a signal ended it early
 
+/// Of commands whose unfinished work goes on when they are run again: this and the signal's number,
+/// as shells have it. 130 is Ctrl-C.
+constexpr int kExitSignal = 128;
+
 } // namespace pkc::cli

@@ -34,6 +34,21 @@ std::string rounded(double seconds) {
                              : whole(std::min(seconds / kHour, 9999.0)) + " h";
 }
 
+std::string bar(double share) {
+  const auto filled = static_cast<std::size_t>(share * static_cast<double>(kBarWidth));
+  return "[" + std::string(filled, '#') + std::string(kBarWidth - filled, '-') + "] ";
+}
+
+/// Bytes in a second.
+double rate_of(ByteCount bytes, std::chrono::milliseconds elapsed) {
+  const double seconds = std::max(std::chrono::duration<double>(elapsed).count(), 0.001);
+  return static_cast<double>(bytes) / seconds;
+}
+
+std::string speed_text(double rate) {
+  return readable_size(static_cast<std::uint64_t>(rate)) + "/s";
+}
+
 } // namespace
 
 std::string readable_size(std::uint64_t bytes) {
@@ -78,20 +93,29 @@ void ProgressLine::clear() {
 std::string transfer_text(ByteCount done,
                           std::optional<ByteCount> total,
                           std::chrono::milliseconds elapsed) {
-  const double seconds = std::max(std::chrono::duration<double>(elapsed).count(), 0.001);
-  const double rate = static_cast<double>(done) / seconds;
-  const std::string speed = readable_size(static_cast<std::uint64_t>(rate)) + "/s";
+  const double rate = rate_of(done, elapsed);
+  const std::string speed = speed_text(rate);
   if (!total || *total == 0) {
     return readable_size(done) + ", " + speed;
   }
   const double share = std::min(static_cast<double>(done) / static_cast<double>(*total), 1.0);
-  const auto filled = static_cast<std::size_t>(share * static_cast<double>(kBarWidth));
-  std::string text = "[" + std::string(filled, '#') + std::string(kBarWidth - filled, '-') + "] ";
+  std::string text = bar(share);
   text += readable_size(done) + " of " + readable_size(*total) + ", " + speed;
   if (done > 0 && done < *total) {
     text += ", " + rounded(static_cast<double>(*total - done) / rate) + " left";
   }
   return text;
+}
+
+std::string files_text(const FilesDone& files, std::chrono::milliseconds elapsed) {
+  const std::size_t total = std::max<std::size_t>(files.total, 1);
+  std::string text = bar(static_cast<double>(files.done) / static_cast<double>(total));
+  text += std::to_string(files.done) + " of " + std::to_string(files.total) + " files";
+  if (files.failed > 0) {
+    text += ", " + std::to_string(files.failed) + " failed";
+  }
+  text += ", " + readable_size(files.bytes);
+  return text + ", " + speed_text(rate_of(files.bytes, elapsed));
 }
 
 TransferProgress::TransferProgress(Shown shown)

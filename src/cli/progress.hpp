@@ -39,6 +39,17 @@ std::string transfer_text(ByteCount done,
                           std::optional<ByteCount> total,
                           std::chrono::milliseconds elapsed);
 
+/// How far the work on a number of files is.
+struct FilesDone {
+  std::size_t done = 0;
+  std::size_t total = 0;
+  std::size_t failed = 0; ///< of those that are done
+  ByteCount bytes = 0;
+};
+
+/// "[####----------------] 12 of 60 files, 1 failed, 12.0 MiB, 4.0 MiB/s". Pure.
+std::string files_text(const FilesDone& files, std::chrono::milliseconds elapsed);
+
 /// How far a transfer is. It shows nothing of one that takes less than half a second, and nothing
 /// is left of it at the end. One thread.
 class TransferProgress {

@@ -38,6 +38,15 @@ TEST_SUITE("cli::TransferProgress") {
       CHECK(transfer_text(row.done, row.total, row.elapsed) == row.text);
     }
   }
+
+  TEST_CASE("files: how many are done and failed, what came, and how fast") {
+    CHECK(files_text({.done = 15, .total = 60, .failed = 0, .bytes = 15 * kMiB}, 3s) ==
+          "[#####---------------] 15 of 60 files, 15.0 MiB, 5.0 MiB/s");
+    CHECK(files_text({.done = 60, .total = 60, .failed = 2, .bytes = 0}, 0s) ==
+          "[####################] 60 of 60 files, 2 failed, 0 B, 0 B/s");
+    CHECK(files_text({.done = 0, .total = 0, .failed = 0, .bytes = 0}, 0s) ==
+          "[--------------------] 0 of 0 files, 0 B, 0 B/s");
+  }
 }
 
 } // namespace
