@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -27,8 +28,10 @@ from fetch_case import (
     digest_of,
     harness,
     noise,
+    prose,
     sha256,
 )
+from origin import openssl
 
 Done = subprocess.CompletedProcess[str]
 EMPTY = {"downloaded": 0, "present": 0, "failed": 0, "not_done": 0, "repeated": 0}
@@ -45,7 +48,9 @@ class WarmTest(FetchTest):
         path.write_text("".join(f"{line}\n" for line in lines))
         return str(path)
 
-    def begin(self, *words: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    def begin(
+        self, *words: str, stderr: int = subprocess.PIPE, env: dict[str, str] | None = None
+    ) -> subprocess.Popen[str]:
         """The command while it runs; it is killed when the test ends."""
         command = subprocess.Popen(  # noqa: S603
             [str(harness.environment_path("PKC_SERVER")), "warm", *words],
@@ -53,7 +58,7 @@ class WarmTest(FetchTest):
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            env=harness.clean_environment(),
+            env=harness.clean_environment(env),
         )
 
         def reap() -> None:
@@ -248,6 +253,35 @@ class Servers(WarmTest):
         self.assertEqual(refused["files"][0]["status"], 401)
         self.assertEqual(origin.count(), 5)
 
+    def test_tls_with_the_authorities_of_the_machine(self) -> None:
+        certificate, key = self.directory / "server.pem", self.directory / "server.key"
+        openssl(
+            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-subj", "/CN=a", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        )
+        tls = ("--tls-cert", str(certificate), "--tls-key", str(key))
+        server, origin, gate = self.start_cache(*tls), self.start_origin(), Gate()
+        files = self.program_files(origin, 3)
+        body = noise(20 * KIB)
+        slow = origin.program("/slow", Answer(body=body, gates={BEFORE_HEAD: gate}))
+        words = [self.manifest(*files), "--url", f"https://127.0.0.1:{server.port}"]
+        trust = {"SSL_CERT_FILE": str(certificate)}
+
+        self.end(self.begin(*words, "--retries", "0"), 1)
+        self.assertEqual(origin.connections, 0)
+        self.end(self.begin(*words, env=trust), 0)
+        self.assertEqual(origin.count(), 3)
+
+        # By where it listens, it is known.
+        self.warm(words[0], "--port", str(server.port), *tls)
+
+        words[0] = self.manifest(f"{slow} {sha256(body)}")
+        command = self.begin(*words, env=trust)
+        gate.await_reached()
+        command.send_signal(signal.SIGINT)
+        self.end(command, 130)
+
     def test_who_is_no_server_of_ours_is_told_apart(self) -> None:
         origin, dead = self.start_origin(), RefusingPort()
         self.addCleanup(dead.close)
@@ -294,6 +328,29 @@ class Servers(WarmTest):
 
 
 class Files(WarmTest):
+    def test_every_kind_of_body_is_taken_and_hashed_as_it_was_stored(self) -> None:
+        origin = self.start_origin()
+        body = gzip.compress(noise(200 * KIB))
+        kinds = [
+            Answer(body=body, headers={"Content-Encoding": "gzip"}),
+            Answer(body=body, framing="chunked"),
+            Answer(body=body, framing="close"),
+            Answer(body=prose(3_000_000)),  # stored compressed
+            Answer(body=b""),
+        ]
+        urls = [origin.program(f"/{n}", kind) for n, kind in enumerate(kinds)]
+        digests = [sha256(kind.body) for kind in kinds]
+        with_digests = [f"{url} {digest}" for url, digest in zip(urls, digests, strict=True)]
+        for lines in (urls, with_digests):
+            with self.subTest(lines=lines):
+                server = self.start_cache()
+
+                report = self.warm_json(self.manifest(*lines), "--url", server.url)
+
+                self.assertEqual([file["sha256"] for file in report["files"]], digests)
+                self.assertEqual(counts(report), {**EMPTY, "downloaded": len(kinds)})
+                self.assertEqual(report["downloaded_bytes"], sum(len(k.body) for k in kinds))
+
     def test_what_is_there_is_not_asked_for_again(self) -> None:
         server, origin = self.start_cache(), self.start_origin()
         files = self.program_files(origin, 4)
