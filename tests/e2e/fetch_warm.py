@@ -362,6 +362,7 @@ class Files(WarmTest):
 
         first = self.warm(*words)
         origin.close()
+        served = self.value(server, "artifact_cache_bytes_served_total")
         second = self.warm_json(*words)
 
         size = sum(map(len, bodies[2:])) / 1024
@@ -370,6 +371,7 @@ class Files(WarmTest):
         )
         self.assertEqual(first.stderr, "")
         self.assertEqual(counts(second), {**EMPTY, "present": 4})
+        self.assertEqual(self.value(server, "artifact_cache_bytes_served_total"), served)
         self.assertEqual(second["present_bytes"], sum(map(len, bodies)))
         self.assertEqual([f["sha256"] for f in second["files"]], [sha256(b) for b in bodies])
 
