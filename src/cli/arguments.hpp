@@ -30,6 +30,10 @@ struct Operands {
   std::string_view syntax; ///< for --help: "KEY [FILE]"
   std::size_t min = 0;
   std::size_t max = 0;
+  enum class First : std::uint8_t {
+    other,
+    file ///< which a shell can complete
+  } first = First::other;
 };
 
 /// What may stand behind a command.

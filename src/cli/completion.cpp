@@ -90,6 +90,10 @@ config::FlagSummary summary_of(const Option& option) {
           .words = {}};
 }
 
+bool takes_file(const Command& command) {
+  return command.syntax.operands.first == Operands::First::file;
+}
+
 /// The flags of the settings, and every option of a command that takes a value.
 std::vector<config::FlagSummary> flags_with_value(const std::vector<Command>& commands) {
   std::vector<config::FlagSummary> flags = config::flag_summaries();
@@ -230,7 +234,11 @@ std::string bash_options(const Command& command) {
     names.append(" --").append(option.name);
   }
   const std::string name = quoted(command.syntax.command);
-  return names.empty() ? "" : "    " + name + " | " + name + "' '*) flags+='" + names + "' ;;\n";
+  const std::string_view files =
+      takes_file(command) ? "; [[ $current == -* ]] || { compopt -o default; return; }" : "";
+  return names.empty() ? ""
+                       : "    " + name + " | " + name + "' '*) flags+='" + names + "'" +
+                             std::string(files) + " ;;\n";
 }
 
 // --- zsh
@@ -241,9 +249,10 @@ constexpr std::string_view kZsh = R"(#compdef polykit-cache
 # zsh completion for polykit-cache, made by `polykit-cache completion zsh`.
 _polykit-cache_steps() {
   (( ${#polykit_cache_steps} )) && _describe -t commands command polykit_cache_steps
+  [[ -z $polykit_cache_files ]] || _files
 }
 _polykit-cache() {
-  local word begun='' skip=''
+  local word begun='' skip='' polykit_cache_files=''
   local -a flags polykit_cache_steps
   for word in "${(@)words[2,CURRENT-1]}"; do
     case $word in
@@ -309,7 +318,10 @@ std::string zsh_options(const Command& command) {
     flags.append(flags.empty() ? "" : " ").append(again).append(zsh_flag(summary_of(option)));
   }
   const std::string name = quoted(command.syntax.command);
-  return flags.empty() ? "" : "    (" + name + "|" + name + "' '*) flags+=(" + flags + ") ;;\n";
+  const std::string_view files = takes_file(command) ? "; polykit_cache_files=yes" : "";
+  return flags.empty() ? ""
+                       : "    (" + name + "|" + name + "' '*) flags+=(" + flags + ")" +
+                             std::string(files) + " ;;\n";
 }
 
 std::string zsh_steps(std::string_view begun, const std::vector<Command>& commands) {
@@ -377,6 +389,7 @@ std::string fish_flags(const std::vector<Command>& commands) {
     lines += always + fish_flag(flag);
   }
   for (const Command& command : commands) {
+    lines += takes_file(command) ? fish_after(command.syntax.command) + " -F\n" : "";
     for (const Option& option : command.syntax.options) {
       lines += fish_after(command.syntax.command) + fish_flag(summary_of(option));
     }

@@ -35,6 +35,8 @@ TYPED = {
     "--tls-key a\t": ["--tls-key", "a key.pem"],
     "--storage-dir d\t": ["--storage-dir", "data"],
     "--port 1\t": ["--port", "1"],  # no file, though there is one
+    "warm sett\t": ["warm", "settings.yaml"],
+    "--port 1 warm --jso\ta\t": ["--port", "1", "warm", "--json", "a key.pem"],
     "config sample --js\t": ["config", "sample", "--js"],
 }
 LISTS = {
