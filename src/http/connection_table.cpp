@@ -1,5 +1,7 @@
 #include "connection_table.hpp"
 
+#include "cut_off.hpp"
+
 #include "pkc/base/assert.hpp"
 
 #include <algorithm>
@@ -86,12 +88,16 @@ void ConnectionTable::expire_waiting(SteadyTime now, const Patience& patience) {
   }
 }
 
-std::size_t ConnectionTable::cut_off() {
-  const auto connections = connections_.lock();
+std::size_t ConnectionTable::cut_off(CutOff& cut_off) {
+  const auto connections = connections_.lock(); // nobody leaves uncounted
+  cut_off.set(); // before the sockets are shut down, on which then no answer can begin any more
   std::size_t served = 0;
   for (const auto& connection : *connections) {
-    served += connection->is_owned() ? 1U : 0U;
-    connection->socket.shutdown();
+    if (connection->is_owned()) {
+      ++served;
+    } else { // the housekeeper finds who is given up at this moment
+      connection->socket.shutdown();
+    }
   }
   return served;
 }

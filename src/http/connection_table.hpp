@@ -14,6 +14,8 @@
 
 namespace pkc::http {
 
+class CutOff;
+
 /// Owns the connections. A descriptor is closed only after its connection has left the table, so
 /// whoever sees a connection here may shut its socket down without hitting a reused number.
 /// Thread-safe.
@@ -46,8 +48,9 @@ class ConnectionTable {
   };
   /// As expire_due(), for the connections that have waited for a request longer than `patience`.
   void expire_waiting(SteadyTime now, const Patience& patience);
-  /// Shuts every socket down; returns how many connections were being served.
-  std::size_t cut_off();
+  /// Ends all connections: `cut_off` those that are owned, by their owners, and a shutdown those
+  /// that are not. Returns how many the first are.
+  std::size_t cut_off(CutOff& cut_off);
   /// Blocks until no connection is left; false when `deadline` came first.
   bool wait_until_empty(SteadyTime deadline);
   void wait_until_empty();

@@ -70,7 +70,8 @@ Engine::Engine(Parts parts, ServerOptions options, Router router, AccessLog acce
             .clock = system_clock(),
             .uploads = UploadLimit(upload_places(site_.options)),
             .paced = UploadLimit(paced_places(site_.options)),
-            .waiting = std::move(parts.waiting)},
+            .waiting = std::move(parts.waiting),
+            .cut_off = std::move(parts.cut_off)},
       listener_(std::move(parts.listener)),
       poller_(std::move(parts.poller)),
       tls_(std::move(parts.tls)) {
@@ -256,7 +257,7 @@ Next Engine::advance(Exchange& exchange, Connection& connection, bool expired) {
       return next;
     }
     if (connection.turned_away) {
-      return send_busy(connection) ? Next::linger : Next::close;
+      return send_busy(connection) ? Next::linger : Next::reset;
     }
   }
   return wait_if_dry(connection, exchange.advance(connection, expired));
@@ -464,7 +465,8 @@ bool Engine::shut_down(Drain drain) {
   call_housekeeper();
   std::size_t cut_off = 0;
   if (!table_.wait_until_empty(deadline)) {
-    cut_off = table_.cut_off();
+    cut_off = table_.cut_off(*site_.cut_off);
+    site_.waiting->end();
     table_.wait_until_empty();
   }
   if (housekeeper_.joinable()) { // not so when start() failed

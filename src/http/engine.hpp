@@ -4,6 +4,7 @@
 
 #include "client_counts.hpp"
 #include "connection_table.hpp"
+#include "cut_off.hpp"
 #include "exchange.hpp"
 #include "listener.hpp"
 #include "poller.hpp"
@@ -54,6 +55,7 @@ class Engine final : public Server {
     TrustedProxies proxies;
     std::unique_ptr<TlsEntrance> tls; ///< null: requests come in clear
     std::shared_ptr<WaitingRoom> waiting;
+    std::unique_ptr<CutOff> cut_off;
   };
 
   /// Errors: io when the machine gives no thread.

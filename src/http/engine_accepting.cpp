@@ -100,7 +100,8 @@ void Engine::admit(UniqueFd fd, std::string peer) {
     // Answers go out in whole pieces, so Nagle's algorithm could only delay their last segment.
     static_cast<void>(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
   }
-  auto accepted = std::make_unique<Connection>(Socket(std::move(fd)), std::move(peer));
+  auto accepted =
+      std::make_unique<Connection>(Socket(std::move(fd), site_.cut_off.get()), std::move(peer));
   accepted_.fetch_add(1, std::memory_order_relaxed);
   if (table_.size() >= site_.options.connections_max + turned_away_) {
     refused_connections_.fetch_add(1, std::memory_order_relaxed);
@@ -189,6 +190,9 @@ void Engine::turn_away(std::unique_ptr<Connection> connection) {
   const bool told = tls_ != nullptr || send_busy(*connection);
   const std::size_t lingering_max =
       std::clamp(site_.options.connections_max / 4, kTurnedAwayMin, kTurnedAwayMax);
+  if (!told) {
+    connection->socket.reset_on_close(); // some of the answer may have left
+  }
   if (!told || turned_away_ >= lingering_max) {
     return;
   }

@@ -3,6 +3,7 @@
 
 #include "client_address.hpp"
 #include "connection.hpp"
+#include "cut_off.hpp"
 #include "head.hpp"
 #include "request_id.hpp"
 #include "request_parser.hpp"
@@ -27,7 +28,7 @@ namespace pkc::http {
 class BodyReader;
 class Throttle;
 
-/// What every worker of a server reads and none changes, but for the flag, the uploads and the
+/// What every worker of a server reads and none changes, but for the flags, the uploads and the
 /// waiting room.
 struct Site {
   ServerOptions options;
@@ -39,6 +40,7 @@ struct Site {
   UploadLimit uploads;
   UploadLimit paced;                    ///< workers that wait for the limits of tokens
   std::shared_ptr<WaitingRoom> waiting; ///< its descriptor is the poller's
+  std::unique_ptr<CutOff> cut_off;      ///< of all connections
   std::atomic<bool> stopping = false;   ///< no answer keeps its connection any more
 };
 
@@ -49,7 +51,7 @@ enum class Next : std::uint8_t {
   await,  ///< its answer has to wait: take the seat of Connection::pending
   linger, ///< half close, then drop input until the client closes
   close,
-  reset, ///< close with RST: the answer is broken
+  reset, ///< close with RST and no word of TLS: an answer has begun and is not whole
 };
 
 /// Serves the requests of the connections its worker takes. One thread at a time.

@@ -31,6 +31,9 @@ Next Exchange::go_on(Connection& connection, const WaitingRoom::Turn& turn) {
   PendingAnswer& pending = *connection.pending;
   request_id_ = pending.request_id; // which outlives `pending`
   const ops::RequestScope scope(request_id_);
+  if (site_.cut_off->is_set()) {
+    return give_up(connection, "the server stops");
+  }
   if (pending.waits_for == PendingAnswer::For::client) {
     pending.begun().pace.waited(site_.clock.steady_now() - pending.waiting_since);
     // The kernel tells of room only when a third of its buffer is free. A client that takes less

@@ -134,6 +134,8 @@ void ResponseWriter::format_head(const Response& response, const AnswerContext& 
     } else if (!context.is_http_1_0) {
       sending_.out += "Transfer-Encoding: chunked\r\n";
       sending_.chunked = true;
+    } else {
+      sending_.ends_with_connection = !context.is_head_request;
     }
   }
   if (!context.keep_alive) {
@@ -472,6 +474,9 @@ AnswerResult ResponseWriter::result_of(Result<Wait> done) {
   if (result.wait == Wait::nothing) {
     sending_.piece = FilePiece{}; // after a failure it may still hold a file
   }
+  if (result.complete && sending_.ends_with_connection) {
+    socket_->deliver_on_close();
+  }
   return result;
 }
 
@@ -482,6 +487,9 @@ AnswerResult ResponseWriter::write(Socket& socket,
   sending_.begin(Pace(clock_, context.write_timeout, context.rate_min));
   sending_.throttle = context.throttle;
   format_head(response, context);
+  if (sending_.ends_with_connection) { // a crash must not look like the end of the body
+    socket_->reset_on_close();
+  }
   if (context.is_head_request || !has_body(response.status)) {
     sending_.ended = true;
     return result_of(send_pieces(nullptr));

@@ -41,8 +41,9 @@ struct Sending {
   ByteCount turn = 0;            ///< how much of `piece` may go, from turn_at on; 0: not known yet
   SteadyTime turn_at;
   bool chunked = false;
-  bool chunk_open = false; ///< a chunk's last line has not been sent
-  bool ended = false;      ///< nothing follows behind `out` and `piece`
+  bool ends_with_connection = false; ///< nothing else tells the client that it has all of the body
+  bool chunk_open = false;           ///< a chunk's last line has not been sent
+  bool ended = false;                ///< nothing follows behind `out` and `piece`
 };
 
 } // namespace pkc::http

@@ -1,5 +1,6 @@
 #include "pkc/http/server.hpp"
 
+#include "cut_off.hpp"
 #include "engine.hpp"
 #include "listener.hpp"
 #include "tls_entrance.hpp"
@@ -27,11 +28,13 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options,
                            : open_listener(options.bind, options.port, options.socket_mode));
   TRY_ASSIGN(Poller poller, Poller::make());
   TRY_ASSIGN(auto waiting, WaitingRoom::make());
+  TRY_ASSIGN(auto cut_off, CutOff::make());
   return Engine::start({std::move(listener),
                         std::move(poller),
                         std::move(proxies),
                         std::move(tls),
-                        std::move(waiting)},
+                        std::move(waiting),
+                        std::move(cut_off)},
                        std::move(options),
                        std::move(router),
                        std::move(access_log));

@@ -1,5 +1,6 @@
 #include "socket.hpp"
 
+#include "cut_off.hpp"
 #include "tls_session.hpp"
 
 #include <linux/sockios.h>
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <limits>
 #include <utility>
@@ -67,7 +69,7 @@ SendStep::Wait wait_of(TlsWait wait) {
 
 } // namespace
 
-Socket::Socket(UniqueFd fd) : fd_(std::move(fd)) {}
+Socket::Socket(UniqueFd fd, const CutOff* cut_off) : fd_(std::move(fd)), cut_off_(cut_off) {}
 Socket::Socket(Socket&&) noexcept = default;
 Socket& Socket::operator=(Socket&&) noexcept = default;
 Socket::~Socket() = default;
@@ -94,15 +96,23 @@ Result<std::optional<std::byte>> Socket::peek() const {
                     : fail_transfer(error_number, "receive");
 }
 
-Result<void> Socket::poll(short events, std::chrono::milliseconds timeout) {
-  pollfd entry{fd_.get(), events, 0};
+Result<void> Socket::check_cut_off() const {
+  return cut_off_ != nullptr && cut_off_->is_set() ? fail(Errc::unavailable, "the server stops")
+                                                   : Result<void>{};
+}
+
+/// Waits for `events`, at most `timeout`. With events or without, the end in both directions ends
+/// the wait, as does a cut-off.
+Result<void> Socket::poll(short events, std::chrono::milliseconds timeout) const {
+  const int cut_off = cut_off_ == nullptr ? -1 : cut_off_->descriptor(); // poll() skips a -1
+  std::array<pollfd, 2> entries{pollfd{fd_.get(), events, 0}, pollfd{cut_off, POLLIN, 0}};
   const auto limit =
       std::min<std::chrono::milliseconds::rep>(timeout.count(), std::numeric_limits<int>::max());
   for (;;) {
-    const int ready = ::poll(&entry, 1, static_cast<int>(limit));
+    const int ready = ::poll(entries.data(), entries.size(), static_cast<int>(limit));
     const int error_number = errno;
     if (ready > 0) {
-      return {};
+      return check_cut_off();
     }
     if (ready == 0) {
       return fail(Errc::timeout, "the client stalled");
@@ -114,21 +124,17 @@ Result<void> Socket::poll(short events, std::chrono::milliseconds timeout) {
 }
 
 Result<void> Socket::pause_until(SteadyTime time, const Pace& pace) const {
-  pollfd entry{fd_.get(), 0, 0}; // no events but those that nobody can refuse: the end
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(time - pace.now());
     if (left <= std::chrono::milliseconds::zero()) {
       return {};
     }
-    const auto limit =
-        std::min<std::chrono::milliseconds::rep>(left.count(), std::numeric_limits<int>::max());
-    const int ready = ::poll(&entry, 1, static_cast<int>(limit));
-    const int error_number = errno;
-    if (ready > 0) {
+    const auto ended = poll(0, left);
+    if (ended) {
       return fail(Errc::unavailable, "the client is gone");
     }
-    if (ready < 0 && error_number != EINTR) {
-      return fail_transfer(error_number, "poll");
+    if (ended.error().code != Errc::timeout) {
+      return ended;
     }
   }
 }
@@ -183,6 +189,7 @@ Result<std::size_t> Socket::receive(MutableByteSpan buffer, Pace& pace) {
     return receive_tls(buffer, pace);
   }
   for (;;) {
+    TRY(check_cut_off()); // who never lets us wait would else never be
     TRY_ASSIGN(const std::optional<std::size_t> count, try_receive(buffer));
     if (count) {
       pace.moved(*count);
@@ -196,6 +203,7 @@ Result<std::size_t> Socket::receive(MutableByteSpan buffer, Pace& pace) {
 }
 
 Result<SendStep> Socket::try_send(ByteSpan bytes, More more, Pace& pace) {
+  TRY(check_cut_off());
   if (tls_ != nullptr) {
     auto progress = tls_->send(bytes);
     if (!progress) {
@@ -238,6 +246,7 @@ Result<void> Socket::send_all(ByteSpan bytes, More more, Pace& pace) {
 }
 
 Result<SendStep> Socket::try_send_file(int file, ByteCount offset, ByteCount length, Pace& pace) {
+  TRY(check_cut_off());
   const auto step_size = static_cast<std::size_t>(std::min(length, kSendFileStepMax));
   if (tls_ != nullptr) {
     auto progress = tls_->send_file(file, offset, step_size);
@@ -312,6 +321,7 @@ Result<std::optional<std::size_t>> Socket::try_receive_tls(MutableByteSpan buffe
 
 Result<std::size_t> Socket::receive_tls(MutableByteSpan buffer, Pace& pace) {
   for (;;) {
+    TRY(check_cut_off());
     auto progress = tls_->receive(buffer);
     if (!progress) {
       return fail_tls(std::move(progress).error());
@@ -356,6 +366,11 @@ void Socket::shutdown() const {
 void Socket::reset_on_close() {
   const linger abort{.l_onoff = 1, .l_linger = 0};
   static_cast<void>(::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)));
+}
+
+void Socket::deliver_on_close() {
+  const linger none{};
+  static_cast<void>(::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof(none)));
 }
 
 } // namespace pkc::http

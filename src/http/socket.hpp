@@ -16,6 +16,7 @@
 
 namespace pkc::http {
 
+class CutOff;
 class TlsSession;
 
 /// Whether more follows at once, so that the kernel may wait for it before it sends a segment.
@@ -44,11 +45,13 @@ enum class Peer : std::uint8_t {
 
 /// A non-blocking stream socket, closed on destruction. One thread at a time, but shutdown() and
 /// shutdown_read(), which another thread may call to wake the one that waits. Errors of every
-/// transfer: unavailable when the peer is gone or breaks TLS, timeout when it is slower than the
-/// pace; after an error the connection is of no use.
+/// transfer: unavailable when the peer is gone or breaks TLS, or all are cut off; timeout when it
+/// is slower than the pace; after an error the connection is of no use.
 class Socket {
  public:
-  explicit Socket(UniqueFd fd);
+  /// `cut_off` outlives this; null: there is none. From its moment on nothing is sent, and nothing
+  /// is waited for.
+  explicit Socket(UniqueFd fd, const CutOff* cut_off = nullptr);
   Socket(Socket&&) noexcept;
   Socket& operator=(Socket&&) noexcept;
   Socket(const Socket&) = delete;
@@ -105,18 +108,22 @@ class Socket {
   void shutdown_read() const;
   /// Ends every wait on the socket in both directions. Thread-safe.
   void shutdown() const;
-  /// Makes the destructor send RST and drop what is unsent, so that the peer cannot take what it
-  /// has got for a whole answer.
+  /// Makes the destructor, and the end of the process too, send RST and drop what is unsent, so
+  /// that the peer cannot take what it has got for a whole answer. A Unix socket knows no RST.
   void reset_on_close();
+  /// Takes that back: what was sent is delivered, then FIN.
+  void deliver_on_close();
 
  private:
-  Result<void> poll(short events, std::chrono::milliseconds timeout);
+  Result<void> poll(short events, std::chrono::milliseconds timeout) const;
+  [[nodiscard]] Result<void> check_cut_off() const;
   Result<void> wait(short events, Pace& pace);
   Result<void> wait_to_send(Pace& pace);
   Result<std::optional<std::size_t>> try_receive_tls(MutableByteSpan buffer);
   Result<std::size_t> receive_tls(MutableByteSpan buffer, Pace& pace);
 
   UniqueFd fd_;
+  const CutOff* cut_off_;
   std::unique_ptr<TlsSession> tls_; ///< after fd_, which it uses
 };
 

@@ -75,7 +75,7 @@ Next TlsEntrance::answer_plain_http(Connection& connection, const AccessLog& log
     record.client_address = connection.peer;
     log(record);
   }
-  return sent ? Next::linger : Next::close;
+  return sent ? Next::linger : Next::reset;
 }
 
 Next TlsEntrance::advance(Connection& connection, bool expired, const AccessLog& log) const {

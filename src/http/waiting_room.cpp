@@ -61,7 +61,7 @@ Result<void> WaitingRoom::Seat::wait(int socket, Watch watch, SteadyTime deadlin
   Wait& wait = book->waits.at(number);
   wait.deadline = deadline;
   wait.state = State::waiting;
-  if (wait.woken || wait.signalled) { // meanwhile
+  if (wait.woken || wait.signalled || book->ended) { // meanwhile
     room.make_ready(*book, number, wait);
   }
   return {};
@@ -170,6 +170,16 @@ std::optional<WaitingRoom::Turn> WaitingRoom::take() {
   wait.state = State::owned;
   wait.signalled = false;
   return turn;
+}
+
+void WaitingRoom::end() {
+  const auto book = book_.lock();
+  book->ended = true;
+  for (auto& [number, wait] : book->waits) {
+    if (wait.state == State::waiting) {
+      make_ready(*book, number, wait);
+    }
+  }
 }
 
 bool WaitingRoom::expire_due(SteadyTime now, SteadyTime soon) {

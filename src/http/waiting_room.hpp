@@ -79,6 +79,8 @@ class WaitingRoom : public std::enable_shared_from_this<WaitingRoom> {
   /// Makes those ready whose deadline is not after `now`. True when there were such, or will be
   /// before `soon`.
   bool expire_due(SteadyTime now, SteadyTime soon);
+  /// Makes all ready, and whoever comes later at once: nothing is worth waiting for any more.
+  void end();
   /// Readable while take() may find somebody. For epoll.
   [[nodiscard]] int descriptor() const { return epoll_.get(); }
 
@@ -99,6 +101,7 @@ class WaitingRoom : public std::enable_shared_from_this<WaitingRoom> {
     std::unordered_map<std::uint64_t, Wait> waits; ///< by number
     std::deque<std::uint64_t> ready;               ///< numbers, in the order of their turns
     std::uint64_t last_number = 0;
+    bool ended = false;
   };
 
   WaitingRoom(UniqueFd epoll, UniqueFd bell) : epoll_(std::move(epoll)), bell_(std::move(bell)) {}

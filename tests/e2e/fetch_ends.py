@@ -185,6 +185,44 @@ class Stopped(FetchTest):
                 self.assertEqual(self.blobs(server), [])
                 self.assert_sound(server)
 
+    def test_a_short_body_never_looks_whole_however_its_end_is_told(self) -> None:
+        """The grace is over for three clients: one knows the length, one gets chunks, and for one
+        the end of the connection is the end of the body."""
+        body = noise(SIZE)
+        for end in (signal.SIGTERM, signal.SIGKILL):
+            server, origin = self.start_cache("--shutdown-grace", "100ms"), self.start_origin()
+            gates = [Gate(), Gate()]
+            known = Answer(body=body, gates={2 * MIB: gates[0]})
+            unknown = Answer(body=body, gates={2 * MIB: gates[1]}, framing="chunked")
+            length, chunks = origin.program("/length", known), origin.program("/chunks", unknown)
+            clients = [
+                self.client(server, length),
+                self.client(server, chunks),
+                self.client(server, chunks, version="HTTP/1.0"),
+            ]
+            for client in clients:
+                client.read_body(MIB)
+            for gate in gates:
+                gate.await_reached()
+
+            server.signal(end)
+            server.wait()
+
+            for client, told in zip(clients, ("length", "chunks", "nothing"), strict=True):
+                with self.subTest(end=end.name, told=told):
+                    got = client.read()
+                    names = ("content-length", "transfer-encoding")
+                    self.assertEqual(
+                        [got.header(name) is not None for name in names],
+                        [told == "length", told == "chunks"],
+                    )
+                    self.assertTrue(body.startswith(got.body))
+                    self.assertLess(len(got.body), SIZE)
+                    if end == signal.SIGTERM or told == "nothing":
+                        self.assertEqual(got.end, "reset")
+            for gate in gates:
+                gate.open()
+
     def test_a_stop_ends_a_download_that_nobody_waits_for(self) -> None:
         server, origin, body = self.start_cache(), self.start_origin(), noise(SIZE)
         gate = Gate()
@@ -229,6 +267,26 @@ class HandedOver(FetchTest, HandoverTest):
         os.kill(last, signal.SIGTERM)
         lineage.await_end(last)
         self.assert_sound(server)
+
+    def test_a_hand_over_that_cannot_wait_breaks_what_is_under_way(self) -> None:
+        origin, body = self.start_origin(), noise(SIZE)
+        gate = Gate()
+        url = origin.program("/a", Answer(body=body, gates={2 * MIB: gate}, framing="chunked"))
+        server, lineage = self.start_lineage(
+            *("--upstream-allow-addresses", LOOPBACK, "--upstream-retries", "0"),
+            *("--upstream-proxy", "none", "--shutdown-grace", "500ms"),
+        )
+        clients = [self.client(server, url, version=f"HTTP/1.{minor}") for minor in (0, 1)]
+        for client in clients:
+            client.read_body(MIB)
+        first = lineage.newest
+
+        lineage.hand_over()
+        lineage.await_end(first)
+
+        for client in clients:
+            self.assert_broken(client.read(), body)
+        gate.open()
 
 
 if __name__ == "__main__":
