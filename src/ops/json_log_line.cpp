@@ -105,7 +105,7 @@ std::string format_json_log_line(LogLevel level,
                                  std::string_view request) {
   std::string line;
   line.reserve(384); // an access log line; one allocation for nearly all of them
-  line.append(R"("level":")").append(level_name(level)).append(R"(","message":)");
+  line.append(R"("level":")").append(level_name(level)).append(R"(","msg":)");
   append_string(line, message);
   for (const Field& field : fields) {
     line.append(",\"").append(field.key).append("\":");

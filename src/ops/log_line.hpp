@@ -21,7 +21,7 @@ std::string format_log_line(LogLevel level,
                             std::initializer_list<Field> fields,
                             std::string_view request);
 
-/// `"level":"info","message":"…","key":"value","number":1}`: the rest of a JSON object whose
+/// `"level":"info","msg":"…","key":"value","number":1}`: the rest of a JSON object whose
 /// beginning is the caller's. Pure.
 ///
 /// Always valid UTF-8 on one line: every byte of `message` and values that is not part of a

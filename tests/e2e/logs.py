@@ -60,16 +60,17 @@ class LogTest(harness.ServerTest):
         events = [json.loads(line) for line in self.lines_after_stop(server)]
 
         for event in events:
+            self.assertEqual(list(event)[:3], ["time", "level", "msg"])
             self.assertRegex(event["time"], rf"^{TIME}$")
             self.assertIn(event["level"], ("info", "warn"))
-        requests = {event["request_id"]: event for event in events if event["message"] == "request"}
+        requests = {event["request_id"]: event for event in events if event["msg"] == "request"}
         self.assertEqual(set(requests), {request_id, refused.header("x-request-id")})
         request = requests[request_id]
         self.assertEqual(request["path"], f"/v1/artifacts/{KEY}")
         self.assertEqual(request["status"], 404)
         self.assertIsInstance(request["duration_us"], int)
-        self.assertEqual(events[0]["message"], "starting")
-        self.assertEqual(events[-1]["message"], "stopped")
+        self.assertEqual(events[0]["msg"], "starting")
+        self.assertEqual(events[-1]["msg"], "stopped")
 
     def test_lines_about_a_request_carry_its_id_wherever_they_are_written(self) -> None:
         server = self.start_server("--log-format", "json", "--log-level", "debug")
@@ -83,7 +84,7 @@ class LogTest(harness.ServerTest):
         events = [json.loads(line) for line in self.lines_after_stop(server)]
 
         def of(name: str) -> list[str]:
-            return [event["message"] for event in events if event.get("request_id") == name]
+            return [event["msg"] for event in events if event.get("request_id") == name]
 
         self.assertEqual(of("upload"), ["artifact stored", "request"])
         damage, request = of("finds-the-damage")
@@ -115,7 +116,7 @@ class LogTest(harness.ServerTest):
     def test_journal_lines_in_json_are_objects_behind_their_priority(self) -> None:
         for line in self.journal_lines("--log-format", "json"):
             self.assertRegex(line, r"^<[3-7]>\{")
-            self.assertIn("message", json.loads(line[3:]))
+            self.assertIn("msg", json.loads(line[3:]))
 
     def test_output_that_is_no_journal_any_more_is_plain(self) -> None:
         server = self.start_server(env={"JOURNAL_STREAM": "8:12345"})

@@ -44,7 +44,7 @@ std::string written(LogOptions options, const Write& write) {
 }
 
 std::string json_of(std::string_view value) {
-  constexpr std::string_view kBefore = R"("level":"info","message":"m","k":)";
+  constexpr std::string_view kBefore = R"("level":"info","msg":"m","k":)";
   const std::string line = format_json_log_line(LogLevel::info, "m", {{"k", value}}, "");
   REQUIRE(line.starts_with(kBefore));
   return line.substr(kBefore.size(), line.size() - kBefore.size() - 1);
@@ -60,7 +60,7 @@ TEST_SUITE("ops::Log formats") {
     CHECK(std::regex_match(
         text,
         std::regex(
-            R"(\{"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z","level":"warn","message":"disk is nearly full","free_bytes":12,"path":"/var/cache","delta":-3\}\n)")));
+            R"(\{"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z","level":"warn","msg":"disk is nearly full","free_bytes":12,"path":"/var/cache","delta":-3\}\n)")));
   }
 
   TEST_CASE("json: strings are valid UTF-8, whatever comes") {
@@ -131,7 +131,7 @@ TEST_SUITE("ops::Log formats") {
           "<6>INFO before\n<6>INFO in k=v request_id=one\n<6>INFO deeper request_id=two\n"
           "<6>INFO elsewhere\n<6>INFO back request_id=one\n<6>INFO after\n");
     CHECK(format_json_log_line(LogLevel::info, "m", {}, "one") ==
-          R"("level":"info","message":"m","request_id":"one"})");
+          R"("level":"info","msg":"m","request_id":"one"})");
   }
 }
 
