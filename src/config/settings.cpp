@@ -209,9 +209,10 @@ constexpr std::array kRows = {
         .section = "Network",
         .field = number<&Settings::max_connections_per_client>("N", {.min = 0, .max = 1'000'000}),
         .initial = "1000",
-        .help = "How many of them may come from one address, so that one client cannot keep the "
-                "others out; more are answered 503 at once. The addresses in trusted-proxies have "
-                "no limit of their own. 0 means no limit."},
+        .help = "How many of them may come from one address (of IPv6: from one network of 64 "
+                "bits), so that one client cannot keep the others out; more are answered 503 at "
+                "once. The addresses in trusted-proxies have no limit of their own. 0 means no "
+                "limit."},
     Row{.name = "workers-min",
         .section = "Network",
         .field = number<&Settings::workers_min>("N", {.min = 1, .max = 4096}),
@@ -314,7 +315,8 @@ constexpr std::array kRows = {
         .section = "Downloads",
         .field = size<&Settings::fetch_rate_limit_per_client>({}),
         .initial = "0",
-        .help = "The most that /fetch sends to one client address in a second. 0 means no limit."},
+        .help = "The most that /fetch sends to one client address (of IPv6: to one network of 64 "
+                "bits) in a second. 0 means no limit."},
     Row{.name = "upstream-allow-hosts",
         .section = "Downloads",
         .field = list<&Settings::upstream_allow_hosts>("LIST", check_host_pattern),

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
 #include <cstring>
 #include <ranges>
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::array<std::uint8_t, 12> kMappedPrefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
 constexpr unsigned kMappedBits = 96;
+constexpr std::size_t kSiteBytes = 64 / 8;
 
 /// The address of an X-Forwarded-For element, which some proxies write with a port.
 std::string_view without_port(std::string_view element) {
@@ -28,31 +30,8 @@ std::string_view without_port(std::string_view element) {
   return one_colon ? element.substr(0, colon) : element;
 }
 
-} // namespace
-
-std::string format_address(const sockaddr_storage& address) {
-  if (address.ss_family == AF_UNIX) {
-    return std::string(kUnixPeer);
-  }
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  const char* done = nullptr;
-  if (address.ss_family == AF_INET) {
-    sockaddr_in v4{};
-    std::memcpy(&v4, &address, sizeof(v4));
-    done = ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
-  } else if (address.ss_family == AF_INET6) {
-    sockaddr_in6 v6{};
-    std::memcpy(&v6, &address, sizeof(v6));
-    const auto* bytes = static_cast<const std::uint8_t*>(v6.sin6_addr.s6_addr);
-    const bool mapped = std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes);
-    done = mapped ? ::inet_ntop(AF_INET, bytes + kMappedPrefix.size(), text.data(), text.size())
-                  : ::inet_ntop(AF_INET6, bytes, text.data(), text.size());
-  }
-  return done == nullptr ? std::string{} : std::string{done};
-}
-
-std::optional<TrustedProxies::Bytes> TrustedProxies::parse_address(const std::string& text) {
-  Bytes bytes{};
+std::optional<AddressBytes> parse_address(const std::string& text) {
+  AddressBytes bytes{};
   if (::inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1) {
     return bytes;
   }
@@ -61,6 +40,53 @@ std::optional<TrustedProxies::Bytes> TrustedProxies::parse_address(const std::st
     return bytes;
   }
   return std::nullopt;
+}
+
+std::string format_bytes(const AddressBytes& bytes) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const bool mapped = std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes.begin());
+  const char* const done =
+      mapped ? ::inet_ntop(AF_INET, bytes.data() + kMappedPrefix.size(), text.data(), text.size())
+             : ::inet_ntop(AF_INET6, bytes.data(), text.data(), text.size());
+  return done == nullptr ? std::string{} : std::string{done}; // there is room for every address
+}
+
+} // namespace
+
+std::string limited_client(std::string_view address) {
+  std::string client(address);
+  if (address.find(':') == std::string_view::npos) {
+    return client;
+  }
+  auto bytes = parse_address(client);
+  if (!bytes) {
+    return client;
+  }
+  if (std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes->begin())) {
+    return format_bytes(*bytes);
+  }
+  std::fill(bytes->begin() + kSiteBytes, bytes->end(), std::uint8_t{0});
+  return format_bytes(*bytes) + "/64";
+}
+
+std::string format_address(const sockaddr_storage& address) {
+  if (address.ss_family == AF_UNIX) {
+    return std::string(kUnixPeer);
+  }
+  AddressBytes bytes{};
+  if (address.ss_family == AF_INET) {
+    sockaddr_in v4{};
+    std::memcpy(&v4, &address, sizeof(v4));
+    std::ranges::copy(kMappedPrefix, bytes.begin());
+    std::memcpy(bytes.data() + kMappedPrefix.size(), &v4.sin_addr, sizeof(v4.sin_addr));
+  } else if (address.ss_family == AF_INET6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &address, sizeof(v6));
+    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
+  } else {
+    return {};
+  }
+  return format_bytes(bytes);
 }
 
 Result<TrustedProxies::Block> TrustedProxies::parse_block(const std::string& entry) {

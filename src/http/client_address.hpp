@@ -18,9 +18,17 @@ namespace pkc::http {
 /// The peer of a Unix socket: who it is, its file's permissions decide.
 constexpr std::string_view kUnixPeer = "unix";
 
+/// IPv4 is held as IPv4-mapped IPv6, so that one comparison serves both.
+using AddressBytes = std::array<std::uint8_t, 16>;
+
 /// The numeric text of a socket address; IPv4-mapped IPv6 comes out as IPv4. kUnixPeer for a Unix
 /// socket, empty for a family that is none of these.
 std::string format_address(const sockaddr_storage& address);
+
+/// Whom the limits on one client take `address` for. Of IPv6 that is its network of 64 bits, the
+/// least that one site gets (RFC 6177): whoever has one address of it has all of them. IPv4-mapped
+/// IPv6 is IPv4; what is no address stays what it is.
+std::string limited_client(std::string_view address);
 
 /// Addresses whose X-Forwarded-For is believed. Immutable.
 class TrustedProxies {
@@ -39,13 +47,10 @@ class TrustedProxies {
   [[nodiscard]] bool trusts(std::string_view address) const;
 
  private:
-  /// IPv4 is held as IPv4-mapped IPv6, so that one comparison serves both.
-  using Bytes = std::array<std::uint8_t, 16>;
   struct Block {
-    Bytes address{};
+    AddressBytes address{};
     unsigned prefix_bits = 0;
   };
-  static std::optional<Bytes> parse_address(const std::string& text);
   static Result<Block> parse_block(const std::string& entry);
 
   std::vector<Block> blocks_;

@@ -1,8 +1,9 @@
 #include "pkc/http/client_throttles.hpp"
 
+#include "client_address.hpp"
 #include "throttle.hpp"
 
-#include <algorithm>
+#include <utility>
 
 namespace pkc::http {
 
@@ -10,19 +11,20 @@ std::shared_ptr<Throttle> ClientThrottles::of(const std::string& address) {
   if (rate_ == 0) {
     return nullptr;
   }
+  std::string client = limited_client(address);
   const auto state = state_.lock();
-  auto& by_address = state->by_address;
-  if (const auto found = by_address.find(address); found != by_address.end()) {
+  auto& by_client = state->by_client;
+  if (const auto found = by_client.find(client); found != by_client.end()) {
     return found->second;
   }
-  if (by_address.size() >= state->sweep_at) {
-    std::erase_if(by_address, [](const auto& entry) { return entry.second.use_count() == 1; });
+  if (by_client.size() >= state->sweep_at) {
+    std::erase_if(by_client, [](const auto& entry) { return entry.second.use_count() == 1; });
     // Those in use are as many as connections: not looked through again for each new one.
-    state->sweep_at = by_address.size() + kUnusedMax;
+    state->sweep_at = by_client.size() + kUnusedMax;
   }
   auto throttle = std::make_shared<Throttle>();
   throttle->set_rate(rate_);
-  by_address.emplace(address, throttle);
+  by_client.emplace(std::move(client), throttle);
   return throttle;
 }
 

@@ -10,6 +10,32 @@
 namespace pkc::http {
 namespace {
 
+TEST_SUITE("http::limited_client") {
+  TEST_CASE("IPv4 by address, IPv6 by its network of 64 bits") {
+    struct {
+      std::string_view address;
+      std::string_view client;
+    } const rows[] = {
+        {"192.0.2.1", "192.0.2.1"},
+        {"::ffff:192.0.2.1", "192.0.2.1"},
+        {"::FFFF:c000:201", "192.0.2.1"},
+        {"2001:db8:1:2::3", "2001:db8:1:2::/64"},
+        {"2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"},
+        {"2001:DB8:1:2:0:0:0:0", "2001:db8:1:2::/64"},
+        {"2001:db8:1:3::3", "2001:db8:1:3::/64"},
+        {"2001:db8::192.0.2.1", "2001:db8::/64"},
+        {"::1", "::/64"},
+        {kUnixPeer, kUnixPeer},
+        {"", ""},
+        {"no address", "no address"},
+    };
+    for (const auto& row : rows) {
+      CAPTURE(row.address);
+      CHECK(limited_client(row.address) == row.client);
+    }
+  }
+}
+
 TEST_SUITE("http::TrustedProxies") {
   TEST_CASE("parse: an entry that is neither address nor block is named in the error") {
     for (const std::string entry : {"",

@@ -26,6 +26,19 @@ TEST_SUITE("http::ClientCounts") {
     CHECK_FALSE(counts.try_add("::1", 1));
   }
 
+  TEST_CASE("IPv6: the addresses of one network of 64 bits are one client") {
+    ClientCounts counts;
+    CHECK(counts.try_add("2001:db8::1", 2));
+    CHECK(counts.try_add("2001:db8::a:b:c:d", 2));
+    CHECK_FALSE(counts.try_add("2001:db8::2", 2));
+    CHECK(counts.try_add("2001:db8:0:1::1", 2));
+    CHECK(counts.size() == 2);
+
+    counts.remove("2001:db8::1");
+    CHECK(counts.try_add("2001:db8::2", 2));
+    CHECK_FALSE(counts.try_add("2001:db8::1", 2));
+  }
+
   TEST_CASE("size: an address without a connection is forgotten") {
     ClientCounts counts;
     REQUIRE(counts.try_add("10.0.0.1", 2));

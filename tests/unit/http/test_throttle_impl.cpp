@@ -50,6 +50,15 @@ TEST_SUITE("http::ClientThrottles") {
     CHECK(clients.of("192.0.2.2")->try_pass(100, kStart));
   }
 
+  TEST_CASE("one for an IPv6 network of 64 bits, and for an IPv4 address however it is written") {
+    ClientThrottles clients(100);
+
+    CHECK(clients.of("2001:db8::1") == clients.of("2001:db8::2:3:4:5"));
+    CHECK(clients.of("2001:db8::1") != clients.of("2001:db8:0:1::1"));
+    CHECK(clients.of("192.0.2.1") == clients.of("::ffff:192.0.2.1"));
+    CHECK(clients.size() == 3);
+  }
+
   TEST_CASE("those that nobody uses are not kept for ever, those in use are") {
     ClientThrottles clients(100);
     const auto used = clients.of("used");
