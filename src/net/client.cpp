@@ -2,6 +2,8 @@
 
 #include "library_client.hpp"
 
+#include "pkc/base/clock.hpp"
+
 #include <httplib.h>
 
 #include <arpa/inet.h>
@@ -76,6 +78,9 @@ Result<Answer> exchange(const Origin& origin, const Request& request, const Limi
   message.method = request.method;
   message.path = request.target;
   message.headers = headers_with(request.token);
+  // The library sets it only in the functions that are named after a method. Without it the whole
+  // exchange would seem to have begun at the beginning of time, and have no end.
+  message.start_time_ = system_clock().steady_now();
   const httplib::Result result = client->send(message);
   if (!result) {
     return failure(result.error(), origin);

@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -141,6 +142,7 @@ class SilentPeer {
 
 constexpr pkc::net::Limits kImpatient{.timeout = std::chrono::milliseconds(50),
                                       .body_size_max = 1000};
+constexpr int kDropMs = 5;
 
 } // namespace
 
@@ -221,6 +223,25 @@ TEST_SUITE("net::client") {
 
     CHECK_FALSE(get(peer.origin(), "/here", kImpatient));
     CHECK_FALSE(get(peer.origin(Scheme::https), "/here", kImpatient));
+  }
+
+  TEST_CASE("get: a peer that answers by drops is given up, though none of them is late") {
+    const SilentPeer peer;
+    peer.listen();
+    const std::jthread thread([&peer] {
+      const UniqueFd client = peer.accept();
+      std::array<char, 1000> request{};
+      REQUIRE(::read(client.get(), request.data(), request.size()) > 0);
+      constexpr std::string_view kHead = "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n";
+      REQUIRE(::write(client.get(), kHead.data(), kHead.size()) > 0);
+      pollfd entry{client.get(), POLLIN, 0}; // readable when the client has closed
+      int drops = 200;
+      while (--drops >= 0 && ::poll(&entry, 1, kDropMs) == 0 &&
+             ::send(client.get(), "x", 1, MSG_NOSIGNAL) == 1) {
+      }
+    });
+
+    CHECK_FALSE(get(peer.origin(), "/here", kImpatient));
   }
 
   TEST_CASE("get: a peer that breaks off is no answer") {
