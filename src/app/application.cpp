@@ -262,7 +262,8 @@ std::unique_ptr<QuotaFile> make_quota_file(const config::Settings& settings,
                    log,
                    QuotaFileOptions{
                        .path = root + '/' + std::string(blob::kTokenUsageFile),
-                       .temp_stem = root + "/tmp/" + std::to_string(::getpid()) + "-usage"})
+                       .temp_stem = root + "/tmp/" + std::to_string(::getpid()) + "-usage",
+                       .lock_path = root + '/' + std::string(blob::kKeyLockFile)})
              : nullptr;
 }
 
@@ -323,11 +324,13 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
     jobs.push_back(&scrub->job());
   }
   const auto quota_file = make_quota_file(settings, *auth, log);
-  if (quota_file && !start.inheritance) { // a predecessor has not written it yet
-    quota_file->load();
-  }
-  if (quota_file) {
-    jobs.push_back(&quota_file->job());
+  const auto share_quotas = [&quota_file] {
+    if (quota_file) {
+      quota_file->sync();
+    }
+  };
+  if (quota_file) { // not one of `jobs`: uploads are counted to the end of the last
+    quota_file->job().start();
   }
   Lifecycle lifecycle({.server = *server,
                        .backend = storage->backend(),
@@ -341,7 +344,13 @@ Result<void> run(const config::Settings& settings, Start start, Notifier& notifi
                        .program = start.program,
                        .jobs = jobs,
                        .auth = auth.get(),
-                       .predecessor_gone = [&] { storage->compare_soon(); }},
+                       .before_accepting = share_quotas,
+                       .before_handing_over = share_quotas,
+                       .predecessor_gone =
+                           [&] {
+                             storage->compare_soon();
+                             share_quotas();
+                           }},
                       {.grace = settings.shutdown_grace},
                       std::move(start.inheritance));
   return lifecycle.run();

@@ -14,6 +14,16 @@
 
 namespace pkc::app {
 
+namespace {
+
+void call(const std::function<void()>& function) {
+  if (function) {
+    function();
+  }
+}
+
+} // namespace
+
 Result<void> sweep_uploads(blob::Backend& backend, Others others, ops::Log& log) {
   const auto alive = [others](std::int64_t process) {
     const bool ours = process == ::getpid();
@@ -38,6 +48,7 @@ Result<void> Lifecycle::run() {
   const bool succeeding = inheritance_.has_value();
   TRY(succeed());
   TRY(serve_metrics(succeeding));
+  call(service_.before_accepting);
   TRY(service_.server.begin_accepting());
   report_tls(service_.server, service_.log);
   const std::string address = shown_address(service_.server);
@@ -185,6 +196,7 @@ bool Lifecycle::let_successor_accept() {
     return false;
   }
   service_.metrics.stop(); // the successor listens there in a moment
+  call(service_.before_handing_over);
   successor_->accept();
   return true;
 }
@@ -201,9 +213,7 @@ void Lifecycle::forget_predecessor() {
     service_.log.warn("the uploads of the predecessor could not be removed",
                       {{"reason", swept.error().message}});
   }
-  if (service_.predecessor_gone) {
-    service_.predecessor_gone();
-  }
+  call(service_.predecessor_gone);
 }
 
 Result<void> Lifecycle::finish(End end) {

@@ -27,7 +27,7 @@
 
 namespace pkc::app {
 
-/// What a Lifecycle acts on; all of it outlives it.
+/// What a Lifecycle acts on; all of it outlives it. The functions may be empty, and block.
 struct Service {
   http::Server& server; ///< does not accept yet
   blob::Backend& backend;
@@ -42,8 +42,12 @@ struct Service {
   /// Run from when we accept until somebody else does, or we stop.
   std::span<Job* const> jobs = {};
   Auth* auth = nullptr; ///< null: nothing to reload
-  /// Called when the last predecessor has ended: what it did to the end is on the disk. May be
-  /// empty.
+  /// Called before the first client is accepted. A predecessor has left before_handing_over by
+  /// then.
+  std::function<void()> before_accepting = {};
+  /// Called before a successor is told to accept: for what it should know by then.
+  std::function<void()> before_handing_over = {};
+  /// Called when the last predecessor has ended: what it did to the end is on the disk.
   std::function<void()> predecessor_gone = {};
 };
 

@@ -2,9 +2,9 @@
 
 #include "pkc/base/bytes.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
-#include <optional>
 #include <span>
 #include <utility>
 
@@ -104,46 +104,65 @@ Result<std::vector<http::QuotaUse>> QuotaFile::read() {
   return parse_quota_uses(std::string_view(text).substr(0, size));
 }
 
-void QuotaFile::load() {
-  if (std::exchange(loaded_, true)) {
-    return;
-  }
-  auto uses = read();
-  if (!uses) {
-    log_.warn("what tokens have used of their daily quotas is not known; they begin anew",
-              {{"file", options_.path}, {"reason", uses.error().message}});
-    return;
-  }
-  control_.add_quota_uses(*uses);
-  saved_ = *std::move(uses);
-}
-
 void QuotaFile::run(const std::stop_token& stop) {
-  load();
   std::unique_lock lock(mutex_);
   while (!stopped_.wait_for(lock, stop, options_.interval, [&] { return stop.stop_requested(); })) {
-    save();
+    sync();
   }
-  save();
+  sync();
 }
 
-void QuotaFile::save() {
-  std::vector<http::QuotaUse> uses = control_.quota_uses();
-  if (uses == saved_) {
-    return;
-  }
-  const auto written = write(uses);
-  if (written) {
-    saved_ = std::move(uses);
-  } else if (!failed_) {
+void QuotaFile::sync() {
+  const std::lock_guard lock(sync_mutex_);
+  const auto kept = sync(state_);
+  if (!kept && !state_.write_failed) {
     log_.warn("what tokens have used of their daily quotas cannot be kept",
-              {{"reason", written.error().message}});
+              {{"reason", kept.error().message}});
   }
-  failed_ = !written;
+  state_.write_failed = !kept;
 }
 
-Result<void> QuotaFile::write(const std::vector<http::QuotaUse>& uses) {
-  const std::string temp = options_.temp_stem + std::to_string(temp_number_++) + ".tmp";
+Result<void> QuotaFile::sync(State& state) {
+  // Opened each time: what is closed is unlocked, whatever happens in between.
+  TRY_ASSIGN(locks::LockFile between, locks::LockFile::open(options_.lock_path));
+  TRY(between.lock(locks::LockFile::kBytes - 1, locks::LockFile::Mode::exclusive));
+  const auto in_file = learn(state);
+  std::vector<http::QuotaUse> uses = control_.quota_uses();
+  if (uses == in_file) {
+    return {};
+  }
+  TRY(write(uses, state.temp_number++));
+  state.seen = std::move(uses);
+  return {};
+}
+
+/// Adds what others have counted to our numbers. Returns what is in the file, if that can be known.
+std::optional<std::vector<http::QuotaUse>> QuotaFile::learn(State& state) {
+  auto in_file = read();
+  if (!in_file) {
+    if (!std::exchange(state.read_failed, true)) {
+      log_.warn("what tokens have used of their daily quotas is not known; they begin anew",
+                {{"file", options_.path}, {"reason", in_file.error().message}});
+    }
+    return std::nullopt;
+  }
+  state.read_failed = false;
+  control_.add_quota_uses(state.seen, *in_file);
+  // Who is not in the file, or has no token any more, is not forgotten: to see him again must not
+  // count twice.
+  for (const http::QuotaUse& use : *in_file) {
+    const auto seen = std::ranges::find(state.seen, use.name, &http::QuotaUse::name);
+    if (seen == state.seen.end()) {
+      state.seen.push_back(use);
+    } else {
+      *seen = use;
+    }
+  }
+  return *std::move(in_file);
+}
+
+Result<void> QuotaFile::write(const std::vector<http::QuotaUse>& uses, unsigned temp_number) {
+  const std::string temp = options_.temp_stem + std::to_string(temp_number) + ".tmp";
   const auto replace = [&]() -> Result<void> {
     TRY_ASSIGN(const auto file, file_system_.create(temp));
     TRY(file->write(as_bytes(format_quota_uses(uses))));

@@ -1,4 +1,5 @@
-// QuotaFile: what tokens have used of their daily quotas, for the next start.
+// QuotaFile: what tokens have used of their daily quotas, for the next start and for the other
+// process during a hand-over.
 //
 //     polykit-cache token usage 1
 //     2026-11-21 anonymous 1048576       day (UTC), name, bytes written; sorted by name
@@ -13,11 +14,13 @@
 #include "pkc/base/file_system.hpp"
 #include "pkc/base/result.hpp"
 #include "pkc/http/auth.hpp"
+#include "pkc/locks/lock_file.hpp"
 #include "pkc/ops/log.hpp"
 
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -34,13 +37,14 @@ Result<std::vector<http::QuotaUse>> parse_quota_uses(std::string_view text);
 struct QuotaFileOptions {
   std::string path;
   std::string temp_stem;                     ///< of names on the same file system that are ours
+  std::string lock_path;                     ///< of a LockFile, of which we take the last byte
   std::chrono::milliseconds interval{2'000}; ///< between looks whether anything has changed
 };
 
-/// Reads the file when it starts, and writes it when something has changed and when it stops. A
-/// crash loses what was used in the last `interval`; so does a hand-over, for uploads that the
-/// predecessor finishes. A file that cannot be read or written is no reason not to serve: the log
-/// says so once.
+/// The file is a counter that the processes of a hand-over share: each adds to its own numbers what
+/// others have made of the file since it last saw it, and writes the sums. One process alone finds
+/// its own numbers. A crash loses what was used in the last `interval`. A file that cannot be read
+/// or written is no reason not to serve: the log says so once. Thread-safe.
 class QuotaFile {
  public:
   /// All outlive it.
@@ -49,26 +53,32 @@ class QuotaFile {
             ops::Log& log,
             QuotaFileOptions options);
 
-  /// Reads the file, once. Before the first client comes, where nobody else writes it; otherwise
-  /// the job does it when it starts.
-  void load();
-  /// Lives as long as this.
+  /// Brings numbers and file in step now. Blocks while another process does so.
+  void sync();
+  /// Does it again and again, and a last time when it is stopped. Lives as long as this.
   [[nodiscard]] Job& job() { return job_; }
 
  private:
-  Result<std::vector<http::QuotaUse>> read();
+  /// What is true of the file, between a look at it and the next.
+  struct State {
+    std::vector<http::QuotaUse> seen; ///< what of it our numbers have
+    bool read_failed = false;         ///< at the last try
+    bool write_failed = false;
+    unsigned temp_number = 0;
+  };
+
   void run(const std::stop_token& stop);
-  void save();
-  Result<void> write(const std::vector<http::QuotaUse>& uses);
+  Result<void> sync(State& state);
+  Result<std::vector<http::QuotaUse>> read();
+  std::optional<std::vector<http::QuotaUse>> learn(State& state);
+  Result<void> write(const std::vector<http::QuotaUse>& uses, unsigned temp_number);
 
   http::AccessControl& control_;
   FileSystem& file_system_;
   ops::Log& log_;
   const QuotaFileOptions options_;
-  std::vector<http::QuotaUse> saved_; ///< of the thread, while there is one
-  bool loaded_ = false;
-  bool failed_ = false; ///< at the last try
-  unsigned temp_number_ = 0;
+  std::mutex sync_mutex_; ///< one at a time; held over I/O, which is what it is for
+  State state_;           ///< of who holds it
   std::mutex mutex_;
   std::condition_variable_any stopped_;
   Job job_; // the last: it uses the others

@@ -284,7 +284,8 @@ class AccessControl::Impl {
 
   void replace(AccessRules rules);
   [[nodiscard]] std::vector<QuotaUse> quota_uses() const;
-  void add_quota_uses(const std::vector<QuotaUse>& uses) const;
+  void add_quota_uses(const std::vector<QuotaUse>& before,
+                      const std::vector<QuotaUse>& after) const;
   Response serve(Request& request, const RouteAccess& access, Scope scope, const Handler& handler);
 
  private:
@@ -344,7 +345,7 @@ std::vector<QuotaUse> AccessControl::Impl::quota_uses() const {
   std::vector<QuotaUse> uses;
   for_each_guest(*rules(), [&](const Guest& guest) {
     const TokenUsage::Written written = guest.usage->written();
-    if (written.bytes > 0) {
+    if (written.day != std::chrono::sys_days()) { // 0 bytes tell others that some were given back
       uses.push_back({.name = guest.principal.name, .day = written.day, .written = written.bytes});
     }
   });
@@ -352,14 +353,23 @@ std::vector<QuotaUse> AccessControl::Impl::quota_uses() const {
   return uses;
 }
 
-void AccessControl::Impl::add_quota_uses(const std::vector<QuotaUse>& uses) const {
-  std::unordered_map<std::string_view, const QuotaUse*> by_name;
-  for (const QuotaUse& use : uses) {
-    by_name.emplace(use.name, &use);
-  }
+void AccessControl::Impl::add_quota_uses(const std::vector<QuotaUse>& before,
+                                         const std::vector<QuotaUse>& after) const {
+  using ByName = std::unordered_map<std::string_view, TokenUsage::Written>;
+  const auto by_name = [](const std::vector<QuotaUse>& uses) {
+    ByName map;
+    for (const QuotaUse& use : uses) {
+      map.emplace(use.name, TokenUsage::Written{.day = use.day, .bytes = use.written});
+    }
+    return map;
+  };
+  const ByName known = by_name(before);
+  const ByName told = by_name(after);
   for_each_guest(*rules(), [&](const Guest& guest) {
-    if (const auto use = by_name.find(guest.principal.name); use != by_name.end()) {
-      guest.usage->add_written({.day = use->second->day, .bytes = use->second->written});
+    if (const auto now = told.find(guest.principal.name); now != told.end()) {
+      const auto base = known.find(guest.principal.name);
+      guest.usage->add_written(base == known.end() ? TokenUsage::Written{} : base->second,
+                               now->second);
     }
   });
 }
@@ -461,9 +471,10 @@ std::vector<QuotaUse> AccessControl::quota_uses() const {
   return impl_ == nullptr ? std::vector<QuotaUse>() : impl_->quota_uses();
 }
 
-void AccessControl::add_quota_uses(const std::vector<QuotaUse>& uses) {
+void AccessControl::add_quota_uses(const std::vector<QuotaUse>& before,
+                                   const std::vector<QuotaUse>& after) {
   if (impl_ != nullptr) {
-    impl_->add_quota_uses(uses);
+    impl_->add_quota_uses(before, after);
   }
 }
 

@@ -49,7 +49,7 @@ bool TokenUsage::take(QuotaShare& share, ByteCount bytes, const TokenLimits& lim
 void TokenUsage::settle(const QuotaShare& share, ByteCount used) {
   const auto state = state_.lock();
   if (state->day == share.day && used < share.bytes) {
-    state->written -= share.bytes - used;
+    state->written -= std::min(share.bytes - used, state->written); // others may have lowered it
   }
 }
 
@@ -58,14 +58,20 @@ TokenUsage::Written TokenUsage::written() {
   return {.day = state->day, .bytes = state->written};
 }
 
-void TokenUsage::add_written(const Written& written) {
+void TokenUsage::add_written(const Written& before, const Written& after) {
   const auto state = state_.lock();
-  if (state->day < written.day) {
-    state->day = written.day;
+  if (state->day < after.day) {
+    state->day = after.day;
     state->written = 0;
   }
-  if (state->day == written.day) {
-    state->written += std::min(written.bytes, ~ByteCount{0} - state->written);
+  if (state->day != after.day) {
+    return;
+  }
+  const ByteCount base = before.day == after.day ? before.bytes : 0;
+  if (base <= after.bytes) {
+    state->written += std::min(after.bytes - base, ~ByteCount{0} - state->written);
+  } else { // an upload has failed and gave its share back
+    state->written -= std::min(base - after.bytes, state->written);
   }
 }
 

@@ -43,8 +43,8 @@ class TokenUsage {
   };
   /// What was written on the last day of which anything is known.
   [[nodiscard]] Written written();
-  /// Adds to it; what is of an earlier day does not matter.
-  void add_written(const Written& written);
+  /// Adds what others have made of `before`; what is of an earlier day does not matter.
+  void add_written(const Written& before, const Written& after);
 
  private:
   struct State {

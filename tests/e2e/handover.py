@@ -438,5 +438,100 @@ class Notify(HandoverTest):
         self.assertTrue(lineage.server.running())
 
 
+class ChunkedUpload(harness.RawConnection):
+    """An upload whose length nobody knows before its end, and of which half has been sent."""
+
+    def __init__(self, server: harness.CacheServer, key: str, body: bytes, token: str) -> None:
+        super().__init__(server.port)
+        middle = len(body) // 2
+        self.rest = body[middle:]
+        head = (
+            f"PUT /v1/artifacts/{key} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n"
+        )
+        self.send(head.encode(), self.chunk(body[:middle]))
+
+    @staticmethod
+    def chunk(data: bytes) -> bytes:
+        return b"%x\r\n%s\r\n" % (len(data), data)
+
+    def finish(self) -> int:
+        """The status of the answer."""
+        with self:
+            self.send(self.chunk(self.rest), b"0\r\n\r\n")
+            answer = self.response()
+        assert answer is not None
+        return answer.status
+
+
+class Quotas(HandoverTest):
+    """What tokens have written today counts, whoever has taken it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.auth_file = self.directory / "auth.yaml"
+        key = artifact.key_for("late")
+        self.late = (key, big_artifact(key, MIB))
+        self.key = artifact.key_for("next")
+        self.body = small_artifact(self.key)
+        self.quota = len(self.late[1]) + len(self.body)
+        command = [str(self.binary), "token", "create", "--name", "ci", "--scope", "read,write"]
+        self.token = subprocess.run(
+            [*command, "--write-bytes-per-day", str(self.quota), "--auth-file", str(self.auth_file)],
+            capture_output=True,
+            check=True,
+            env=harness.clean_environment(),
+            text=True,
+        ).stdout.strip()
+        self.bearer = {"Authorization": f"Bearer {self.token}"}
+
+    def refused_for_its_size(self, server: harness.CacheServer) -> bool:
+        """Whether one byte more than is left of a used quota is too much. Until that is so it is
+        refused as what it is, no artifact, and does not count."""
+        answer = server.put(self.key, bytes(len(self.body) + 1), **self.bearer)
+        self.assertIn(answer.status, (403, 422))
+        return answer.status == 403
+
+    def test_the_successor_knows_before_it_serves(self) -> None:
+        server, lineage = self.start_lineage("--auth-file", str(self.auth_file))
+        self.assertEqual(server.put(*self.late, **self.bearer).status, 201)
+        first = lineage.newest
+
+        lineage.hand_over()
+        lineage.await_end(first)
+
+        self.assertTrue(self.refused_for_its_size(server))
+        self.assertEqual(server.put(self.key, self.body, **self.bearer).status, 201)
+        self.assertEqual(server.put(self.key, self.body, **self.bearer).status, 403)
+
+    def test_what_a_predecessor_takes_while_it_ends_counts(self) -> None:
+        server, lineage = self.start_lineage("--auth-file", str(self.auth_file))
+        upload = ChunkedUpload(server, *self.late, self.token)
+        first = lineage.newest
+        lineage.hand_over()
+
+        self.assertEqual(upload.finish(), 201)
+        lineage.await_end(first)
+
+        await_event(lambda: self.refused_for_its_size(server), "the successor counts it")
+        self.assertEqual(server.put(self.key, self.body, **self.bearer).status, 201)
+        self.assertEqual(server.put(self.key, self.body, **self.bearer).status, 403)
+
+    def test_what_is_taken_during_a_stop_counts(self) -> None:
+        server = self.start_server("--auth-file", str(self.auth_file))
+        upload = ChunkedUpload(server, *self.late, self.token)
+        with server.connect() as idle:
+            idle.send(get_head(self.key))
+            self.assertIsNotNone(idle.response())
+            server.terminate()
+            self.assertIsNone(idle.response())  # it is stopping
+        self.assertEqual(upload.finish(), 201)
+        self.assertEqual(server.wait(), 0)
+
+        again = self.start_server("--auth-file", str(self.auth_file), storage=server.storage)
+
+        self.assertTrue(self.refused_for_its_size(again))
+
+
 if __name__ == "__main__":
     harness.main()

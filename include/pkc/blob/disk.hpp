@@ -60,6 +60,7 @@ inline constexpr std::string_view kKeyLockFile = "keys.lock";
 ///   <root>/scrub.json          how far the background verification is; made anew when it is gone
 ///   <root>/token-usage         bytes written today, by token; counting begins anew when it is gone
 ///   <root>/keys.lock           its byte KeyLocks::slot_of(name) is locked over each commit
+///                              and its last byte while token-usage is brought up to date
 ///
 /// Publish order, under the caller's exclusive lock: blob temp, sidecar temp, sync both, rename
 /// sidecar, rename blob, sync the directory (and, once, each directory made on the way). So a

@@ -217,12 +217,13 @@ class AccessControl {
   /// name. REQUIRES: there were rules before.
   void replace(AccessRules rules);
 
-  /// What was used of quotas, in the order of names; nothing without rules.
+  /// What was used of quotas, in the order of names, once anything was; nothing without rules.
   [[nodiscard]] std::vector<QuotaUse> quota_uses() const;
 
-  /// Adds what an earlier process knew. Names without a token, and days before those that are
-  /// counted by now, do not matter.
-  void add_quota_uses(const std::vector<QuotaUse>& uses);
+  /// Adds what other processes have made of `before`, whose entries were counted here. Names
+  /// without a token, names that `after` does not have, and days before those that are counted by
+  /// now, do not matter.
+  void add_quota_uses(const std::vector<QuotaUse>& before, const std::vector<QuotaUse>& after);
 
   /// The handler's answer, or a refusal. request.principal is set for the handler.
   Response serve(Request& request, const RouteAccess& access, const Handler& handler);

@@ -10,11 +10,13 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace pkc::app {
@@ -47,9 +49,27 @@ class Door {
            }
            return http::make_response(201);
          }});
+    router_.add({http::Method::put,
+                 "/vain",
+                 http::RouteAccess::write("x"),
+                 [this](http::Request& /*request*/) {
+                   meanwhile_();
+                   return http::make_response(400);
+                 }});
   }
 
-  int put(std::size_t size) {
+  int put(std::size_t size) { return put("/x", size); }
+  /// Of an upload that fails, after `meanwhile`.
+  int put_in_vain(std::size_t size, std::function<void()> meanwhile) {
+    meanwhile_ = std::move(meanwhile);
+    return put("/vain", size);
+  }
+
+  test::FakeClock clock;
+  std::shared_ptr<http::AccessControl> control;
+
+ private:
+  int put(const std::string& path, std::size_t size) {
     class Body final : public http::RequestBody {
      public:
       explicit Body(std::size_t size) : size_(size), left_(size) {}
@@ -64,17 +84,14 @@ class Door {
     } body(size);
     http::Request request;
     request.method = http::Method::put;
-    request.path = "/x";
+    request.path = path;
     request.body = &body;
     request.headers.add("Authorization", "Bearer secret");
     return router_.dispatch(request).status;
   }
 
-  test::FakeClock clock;
-  std::shared_ptr<http::AccessControl> control;
-
- private:
   http::Router router_;
+  std::function<void()> meanwhile_;
 };
 
 std::string read(const std::string& path) {
@@ -86,20 +103,15 @@ QuotaFile make_file(Door& door, const std::string& root, std::chrono::millisecon
   return {*door.control,
           posix_file_system(),
           ops::null_log(),
-          {.path = root + "/token-usage", .temp_stem = root + "/1-usage", .interval = interval}};
+          {.path = root + "/token-usage",
+           .temp_stem = root + "/1-usage",
+           .lock_path = root + "/lock",
+           .interval = interval}};
 }
 
-/// The file is read by the job.
-bool eventually_used(Door& door, ByteCount bytes) {
-  const SteadyTime end = system_clock().steady_now() + 20s;
-  const auto used = [&] {
-    const auto uses = door.control->quota_uses();
-    return !uses.empty() && uses.front().written == bytes;
-  };
-  while (!used() && system_clock().steady_now() < end) {
-    std::this_thread::yield();
-  }
-  return used();
+std::optional<ByteCount> used(const Door& door) {
+  const auto uses = door.control->quota_uses();
+  return uses.size() == 1 ? std::optional(uses.front().written) : std::nullopt;
 }
 
 TEST_SUITE("app::QuotaFile") {
@@ -154,16 +166,17 @@ TEST_SUITE("app::QuotaFile") {
 
     Door door;
     QuotaFile file = make_file(door, root.path(), kNever);
+    file.sync();
     file.job().start();
 
-    CHECK(eventually_used(door, 60));
+    CHECK(used(door) == 60);
     CHECK(door.put(41) == 403);
     CHECK(door.put(40) == 201);
     door.clock.advance(24h);
     CHECK(door.put(100) == 201);
     file.job().stop();
     CHECK(read(root / "token-usage") == "polykit-cache token usage 1\n2026-01-02 ci 100\n");
-    CHECK(std::distance(std::filesystem::directory_iterator(root.path()), {}) == 1);
+    CHECK(std::distance(std::filesystem::directory_iterator(root.path()), {}) == 2);
   }
 
   TEST_CASE("it is written while the server runs, too") {
@@ -191,12 +204,93 @@ TEST_SUITE("app::QuotaFile") {
     std::ofstream(root / "token-usage") << "polykit-cache token usage 1\n2026-01-01 ci 9";
     QuotaFile next = make_file(door, root.path(), kNever);
 
-    next.load();
+    next.sync();
     next.job().start();
 
     CHECK(door.put(100) == 201);
     next.job().stop();
     CHECK(read(root / "token-usage") == "polykit-cache token usage 1\n2026-01-01 ci 100\n");
+  }
+
+  TEST_CASE("two processes: each learns what the other has counted, and nothing counts twice") {
+    const test::TempDir root;
+    Door first;
+    Door second;
+    QuotaFile of_first = make_file(first, root.path(), kNever);
+    QuotaFile of_second = make_file(second, root.path(), kNever);
+    CHECK(first.put(10) == 201);
+    of_first.sync();
+    of_second.sync();
+    CHECK(used(second) == 10);
+
+    CHECK(first.put(20) == 201);
+    CHECK(second.put(5) == 201);
+    for (int round = 0; round < 3; ++round) {
+      of_second.sync();
+      of_first.sync();
+    }
+    of_second.sync();
+    CHECK(used(first) == 35);
+    CHECK(used(second) == 35);
+
+    std::filesystem::remove(root / "token-usage"); // by somebody who should not
+    of_first.sync();
+    of_second.sync();
+    CHECK(used(second) == 35);
+    of_first.sync();
+    CHECK(used(first) == 35);
+    CHECK(read(root / "token-usage") == "polykit-cache token usage 1\n2026-01-01 ci 35\n");
+    CHECK(second.put(66) == 403);
+    CHECK(second.put(65) == 201);
+    of_second.sync();
+    of_first.sync();
+    CHECK(first.put(1) == 403);
+  }
+
+  TEST_CASE("two processes: the day of the one begins for the other, too") {
+    const test::TempDir root;
+    Door first;
+    Door second;
+    QuotaFile of_first = make_file(first, root.path(), kNever);
+    QuotaFile of_second = make_file(second, root.path(), kNever);
+    CHECK(first.put(90) == 201);
+    of_first.sync();
+    of_second.sync();
+    first.clock.advance(24h);
+    second.clock.advance(24h);
+
+    CHECK(first.put(60) == 201);
+    CHECK(second.put(30) == 201);
+    of_first.sync();
+    of_second.sync();
+    of_first.sync();
+
+    CHECK(used(first) == 90);
+    CHECK(used(second) == 90);
+  }
+
+  TEST_CASE("two processes: at once, many times, with a failed upload now and then") {
+    const test::TempDir root;
+    Door first;
+    Door second;
+    QuotaFile of_first = make_file(first, root.path(), kNever);
+    QuotaFile of_second = make_file(second, root.path(), kNever);
+    const auto work = [](Door& door, QuotaFile& file) {
+      for (int i = 0; i < 40; ++i) {
+        CHECK(door.put(1) == 201);
+        CHECK(door.put_in_vain(5, [&] { file.sync(); }) == 400);
+        file.sync();
+      }
+    };
+    {
+      const std::jthread other([&] { work(first, of_first); });
+      work(second, of_second);
+    }
+    of_first.sync();
+    of_second.sync();
+
+    CHECK(used(first) == 80);
+    CHECK(used(second) == 80);
   }
 
   TEST_CASE("a directory that is gone costs nobody an upload") {
