@@ -277,7 +277,7 @@ class Failures(HandoverTest):
             self.start_server(storage=server.storage)
         go.touch()
         self.assertEqual(server.get(artifact.key_for("absent")).status, 404)
-        self.assertEqual(lineage.count("took over from a predecessor"), 1)
+        self.await_log(lineage, "took over from a predecessor")
 
     def test_the_old_process_is_told_to_stop_while_it_drains(self) -> None:
         server, lineage = self.start_lineage("--shutdown-grace", LONG)
