@@ -104,13 +104,16 @@ class Space {
 
   void set_source(std::string_view key, std::optional<Source> source) {
     if (const auto found = rows_.find(key); found != rows_.end()) {
+      leave(found->second);
       found->second.has_source = source.has_value();
       found->second.source = std::move(source).value_or(Source());
+      enter(found->second);
     }
   }
 
   [[nodiscard]] const Rows& rows() const { return rows_; }
   [[nodiscard]] const Totals& totals() const { return totals_; }
+  [[nodiscard]] const SourceTotals& source_totals() const { return source_totals_; }
   [[nodiscard]] const Ranking& ranking(Sort sort, bool pinned) const {
     return rankings_[place(sort, pinned)];
   }
@@ -133,25 +136,31 @@ class Space {
 
   void enter(const Row& row) {
     for_each_ranking(row, [](Ranking& ranking, const Rank& rank) { ranking.insert(rank); });
-    totals_.objects += 1;
-    totals_.size += row.object.size;
-    totals_.disk_size += row.object.disk_size;
-    totals_.pinned_objects += row.object.pinned ? 1 : 0;
-    totals_.pinned_disk_size += row.object.pinned ? row.object.disk_size : 0;
+    count(row, [](std::uint64_t& sum, std::uint64_t part) { sum += part; });
   }
 
   void leave(const Row& row) {
     for_each_ranking(row, [](Ranking& ranking, const Rank& rank) { ranking.erase(rank); });
-    totals_.objects -= 1;
-    totals_.size -= row.object.size;
-    totals_.disk_size -= row.object.disk_size;
-    totals_.pinned_objects -= row.object.pinned ? 1 : 0;
-    totals_.pinned_disk_size -= row.object.pinned ? row.object.disk_size : 0;
+    count(row, [](std::uint64_t& sum, std::uint64_t part) { sum -= part; });
+  }
+
+  template <typename Change>
+  void count(const Row& row, const Change& change) {
+    const Object& object = row.object;
+    change(totals_.objects, 1);
+    change(totals_.size, object.size);
+    change(totals_.disk_size, object.disk_size);
+    change(totals_.pinned_objects, object.pinned ? 1 : 0);
+    change(totals_.pinned_disk_size, object.pinned ? object.disk_size : 0);
+    change(source_totals_.sources, row.has_source ? 1 : 0);
+    change(source_totals_.file_size, row.source.file_size);
+    change(source_totals_.accesses, row.has_source ? object.hits : 0);
   }
 
   Rows rows_;
   std::array<Ranking, 6> rankings_;
   Totals totals_;
+  SourceTotals source_totals_;
 };
 
 /// Appends rows of a range whose keys have the prefix, as many as a page shows and one.
@@ -399,23 +408,16 @@ class MemoryIndex final : public Index {
       }
     });
     std::vector<SourceRow> found;
-    for (auto& [id, row] : by_id) {
-      if (found.size() < limit) {
-        found.push_back(std::move(row));
-      }
+    for (auto at = by_id.begin(); at != by_id.end() && found.size() < limit; ++at) {
+      found.push_back(std::move(at->second));
     }
     return found;
   }
 
   Result<SourceTotals> source_totals(std::string_view space) override {
-    SourceTotals totals;
     auto spaces = spaces_.lock();
-    each_source(*spaces, space, [&](const Row& row) {
-      ++totals.sources;
-      totals.file_size += row.source.file_size;
-      totals.accesses += row.object.hits;
-    });
-    return totals;
+    const Space* const known = space_of(*spaces, space);
+    return known == nullptr ? SourceTotals() : known->source_totals();
   }
 
   Result<std::vector<std::string>> without_source(std::string_view space,
@@ -465,7 +467,7 @@ class MemoryIndex final : public Index {
     return found == spaces.end() ? nullptr : &found->second;
   }
 
-  /// Of this index, questions about sources look at all of them.
+  /// Of this index, questions about single sources look at all of them.
   template <typename Take>
   static void each_source(Spaces& spaces, std::string_view space, const Take& take) {
     if (const Space* const known = space_of(spaces, space); known != nullptr) {

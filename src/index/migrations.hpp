@@ -13,7 +13,7 @@
 
 namespace pkc::index {
 
-/// Schema, version 2:
+/// Schema, version 3:
 ///
 ///   schema_steps  one row per step taken: version, applied_at
 ///   spaces        one row per space, with its totals, which are changed in the transaction that
@@ -23,6 +23,9 @@ namespace pkc::index {
 ///                 downloads, when it is known what the record says. `url_head` is the beginning of
 ///                 source_url, as much as an index takes; a URL is in a space once, as the key of
 ///                 its object is made of it
+///   source_totals since version 3: one row per space that ever had a source, with sums over them
+///                 and over the hits of their objects, which are changed in the transaction that
+///                 changes these
 ///   facts         name and value: put_fact(), and what begins with "index." is our own
 ///   writers       one row per process that has the database open for writing: everything that it
 ///                 noted before noted_until is in the database. Removed at a clean end

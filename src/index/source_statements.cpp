@@ -89,6 +89,30 @@ SourceWalk make_walk(SourceSort sort, Order order, bool with_prefix) {
               query(" AND " + name + " = :value AND " + among + compare + ":second", {type, type})};
 }
 
+void make_totals(SourceStatements& made, const sql::Dialect& dialect) {
+  made.totals = {"SELECT sources, file_size, accesses FROM source_totals WHERE space_id = " +
+                     std::string(kSpace),
+                 {kText},
+                 {kInteger, kInteger, kInteger}};
+  made.has_totals = {
+      "SELECT sources FROM source_totals WHERE space_id = :space", {kInteger}, {kInteger}};
+  made.begin_totals = {dialect.upsert({"source_totals", {"space_id"}, {}}), {kInteger}};
+  made.add_totals = {
+      "UPDATE source_totals SET sources = sources + :sources, file_size = file_size + :file_size, "
+      "accesses = accesses + :accesses WHERE space_id = :space",
+      {kInteger, kInteger, kInteger, kInteger}};
+  made.sums = {
+      "SELECT name, coalesce(source_totals.sources, 0), coalesce(source_totals.file_size, 0), "
+      "coalesce(source_totals.accesses, 0), coalesce(summed.sources, 0), "
+      "coalesce(summed.file_size, 0), coalesce(summed.accesses, 0) FROM spaces LEFT JOIN "
+      "source_totals ON source_totals.space_id = spaces.id LEFT JOIN (SELECT sources.space_id AS "
+      "space_id, count(*) AS sources, sum(file_size) AS file_size, sum(hits) AS accesses FROM "
+      "sources JOIN objects ON objects.id = sources.object_id GROUP BY sources.space_id) AS summed "
+      "ON summed.space_id = spaces.id ORDER BY name",
+      {},
+      {kText, kInteger, kInteger, kInteger, kInteger, kInteger, kInteger}};
+}
+
 } // namespace
 
 SourceStatements::SourceStatements(const sql::Dialect& dialect) {
@@ -113,12 +137,7 @@ SourceStatements::SourceStatements(const sql::Dialect& dialect) {
             " AND content_hash = :hash ORDER BY sources.object_id LIMIT :count",
         {kText, kText, kInteger},
         source_columns()};
-  totals = {
-      "SELECT count(*), coalesce(sum(file_size), 0), coalesce(sum(hits), 0) FROM sources JOIN "
-      "objects ON objects.id = sources.object_id WHERE sources.space_id = " +
-          space,
-      {kText},
-      {kInteger, kInteger, kInteger}};
+  make_totals(*this, dialect);
   without = {"SELECT object_key FROM objects WHERE space_id = " + space +
                  " AND object_key > :low AND NOT EXISTS (SELECT 1 FROM sources WHERE object_id = "
                  "objects.id) ORDER BY object_key LIMIT :count",
@@ -139,6 +158,10 @@ void SourceStatements::append_to(std::vector<std::pair<std::string, const Query*
   all.emplace_back("find_source", &find);
   all.emplace_back("sources_of", &of);
   all.emplace_back("source_totals", &totals);
+  all.emplace_back("has_source_totals", &has_totals);
+  all.emplace_back("begin_source_totals", &begin_totals);
+  all.emplace_back("add_source_totals", &add_totals);
+  all.emplace_back("source_sums", &sums);
   all.emplace_back("without_source", &without);
   for (std::size_t i = 0; i < walks_.size(); ++i) {
     const std::string number = std::to_string(i);

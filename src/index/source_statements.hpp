@@ -38,8 +38,13 @@ struct SourceStatements {
   sql::Query erase;   ///< object_id
   sql::Query find;    ///< space, key
   sql::Query of;      ///< space, hash, limit
-  sql::Query totals;  ///< space: how many, sizes, hits
+  sql::Query totals;  ///< space: the three
   sql::Query without; ///< space, from, limit: keys
+
+  sql::Query has_totals;   ///< space_id: a row if it has totals
+  sql::Query begin_totals; ///< space_id; leaves those that are there alone
+  sql::Query add_totals;   ///< what to add to each of the three, space_id
+  sql::Query sums;         ///< space name, the three as they are, and as they should be
 
   [[nodiscard]] const SourceWalk& walk(SourceSort sort, Order order, bool prefixed) const {
     return walks_[place(sort, order, prefixed)];

@@ -29,6 +29,12 @@ SourceRow row_of(const sql::Row& row) {
           .access_count = static_cast<std::uint64_t>(row.integer(8))};
 }
 
+SourceTotals totals_of(const sql::Row& row, std::size_t first) {
+  return {.sources = static_cast<std::uint64_t>(row.integer(first)),
+          .file_size = static_cast<ByteCount>(row.integer(first + 1)),
+          .accesses = static_cast<std::uint64_t>(row.integer(first + 2))};
+}
+
 /// A source of a page, with what orders it among equals.
 struct Listed {
   SourceRow row;
@@ -127,6 +133,59 @@ Result<void> write_source(sql::Session& session,
                    static_cast<std::int64_t>(source.file_size),
                    source.content_type,
                    std::int64_t{source.first_cached_at.time_since_epoch().count()}}));
+  return {};
+}
+
+Result<void> add_to_source_totals(sql::Session& session,
+                                  const Statements& statements,
+                                  std::int64_t space,
+                                  const SourceDelta& delta) {
+  TRY(session.run(statements.sources.begin_totals, {space}));
+  TRY(session.run(statements.sources.add_totals,
+                  {delta.sources, delta.file_size, delta.accesses, space}));
+  return {};
+}
+
+Result<SourceTotals> read_source_totals(sql::Session& session,
+                                        const Statements& statements,
+                                        std::string_view space) {
+  SourceTotals totals;
+  TRY(session.each(statements.sources.totals, {space}, [&](const sql::Row& row) {
+    totals = totals_of(row, 0);
+  }));
+  return totals;
+}
+
+Result<std::vector<WrongSourceSums>> compare_source_sums(sql::Session& session,
+                                                         const Statements& statements) {
+  std::vector<WrongSourceSums> wrong;
+  TRY(session.each(statements.sources.sums, {}, [&](const sql::Row& row) {
+    if (totals_of(row, 1) != totals_of(row, 4)) {
+      wrong.push_back({.space = std::string(row.text(0)),
+                       .totals = totals_of(row, 1),
+                       .sums = totals_of(row, 4)});
+    }
+  }));
+  return wrong;
+}
+
+Result<void> correct_source_sums(sql::Session& session, const Statements& statements) {
+  TRY_ASSIGN(const auto wrong, compare_source_sums(session, statements));
+  for (const auto& [space, totals, sums] : wrong) {
+    std::int64_t id = 0;
+    TRY(session.each(
+        statements.space_id, {space}, [&](const sql::Row& row) { id = row.integer(0); }));
+    // Both are numbers of this machine's, so their difference fits.
+    const auto more = [](std::uint64_t is, std::uint64_t should) {
+      return static_cast<std::int64_t>(should - is);
+    };
+    TRY(add_to_source_totals(session,
+                             statements,
+                             id,
+                             {.sources = more(totals.sources, sums.sources),
+                              .file_size = more(totals.file_size, sums.file_size),
+                              .accesses = more(totals.accesses, sums.accesses)}));
+  }
   return {};
 }
 

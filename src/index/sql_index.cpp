@@ -3,6 +3,7 @@
 #include "cursor.hpp"
 #include "fact.hpp"
 #include "migrations.hpp"
+#include "source_tables.hpp"
 #include "tables.hpp"
 
 #include "pkc/base/assert.hpp"
@@ -250,6 +251,11 @@ Result<std::vector<std::string>> SqlIndex::check() {
     for (const WrongSums& sums : wrong) {
       problems.push_back("the totals of " + sums.space + " are not the sums over its objects");
     }
+    TRY_ASSIGN(const auto wrong_sources, compare_source_sums(session, statements_));
+    for (const WrongSourceSums& sums : wrong_sources) {
+      problems.push_back("the totals of the downloads in " + sums.space +
+                         " are not the sums over them");
+    }
     return problems;
   });
 }
@@ -264,6 +270,7 @@ Result<void> SqlIndex::repair() {
     corrected = ask([&](sql::Session& session) -> Result<void> {
       TRY_ASSIGN(sql::Txn txn, sql::Txn::begin(session));
       TRY(correct_sums(session, statements_));
+      TRY(correct_source_sums(session, statements_));
       return txn.commit();
     });
   }

@@ -36,15 +36,8 @@ Result<std::vector<SourceRow>> SqlIndex::sources_of(std::string_view space,
 }
 
 Result<SourceTotals> SqlIndex::source_totals(std::string_view space) {
-  return ask([&](sql::Session& session) -> Result<SourceTotals> {
-    SourceTotals totals;
-    TRY(session.each(statements_.sources.totals, {space}, [&](const sql::Row& row) {
-      totals = {.sources = static_cast<std::uint64_t>(row.integer(0)),
-                .file_size = static_cast<ByteCount>(row.integer(1)),
-                .accesses = static_cast<std::uint64_t>(row.integer(2))};
-    }));
-    return totals;
-  });
+  return ask(
+      [&](sql::Session& session) { return read_source_totals(session, statements_, space); });
 }
 
 Result<std::vector<std::string>> SqlIndex::without_source(std::string_view space,

@@ -123,10 +123,11 @@ void make_totals(Statements& made, const sql::Dialect& dialect) {
 
 void make_changes(Statements& made) {
   made.known = {
-      "SELECT id, size, disk_size, pinned, noted_at, stored_at FROM objects WHERE space_id = "
-      ":space AND object_key = :object_key",
+      "SELECT objects.id, size, disk_size, pinned, noted_at, stored_at, hits, object_id, file_size "
+      "FROM objects LEFT JOIN sources ON object_id = objects.id WHERE objects.space_id = :space "
+      "AND object_key = :object_key",
       {kInteger, kText},
-      integers(6)};
+      integers(9)};
   made.insert = {
       "INSERT INTO objects (space_id, object_key, size, disk_size, stored_at, accessed_at, hits, "
       "pinned, noted_at) VALUES (:space, :object_key, :size, :disk_size, :stored_at, :accessed_at, "

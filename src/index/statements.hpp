@@ -33,7 +33,9 @@ struct Statements {
   sql::Query totals;       ///< name
   sql::Query all_totals;   ///< name and the five, by name
 
-  sql::Query known;  ///< space_id, key: id, size, disk_size, pinned, noted_at, stored_at
+  /// space_id, key: id, size, disk_size, pinned, noted_at, stored_at, hits, id of the object or 0
+  /// for one without a source, file_size of the source
+  sql::Query known;
   sql::Query insert; ///< space_id, key, size, disk_size, stored_at, accessed_at, hits, noted_at
   sql::Query renew;  ///< size, disk_size, stored_at, accessed_at, hits, noted_at, id
   sql::Query adjust; ///< size, disk_size, stored_at, noted_at, id

@@ -41,6 +41,8 @@ struct Known {
   std::int64_t pinned = 0;
   std::int64_t noted_at = 0;
   std::int64_t stored_at = 0;
+  std::int64_t hits = 0;
+  std::optional<std::int64_t> file_size; ///< what its source says, where that is known
 };
 
 Result<std::optional<Known>> read_known(sql::Session& session,
@@ -54,7 +56,9 @@ Result<std::optional<Known>> read_known(sql::Session& session,
              .disk_size = row.integer(2),
              .pinned = row.integer(3),
              .noted_at = row.integer(4),
-             .stored_at = row.integer(5)};
+             .stored_at = row.integer(5),
+             .hits = row.integer(6),
+             .file_size = row.integer(7) > 0 ? std::optional(row.integer(8)) : std::nullopt};
   }));
   return known;
 }
@@ -81,9 +85,8 @@ class SpaceWriter {
 
   Result<void> write(std::string_view key, const Note& note) {
     if (note.kind == Note::Kind::read) {
-      const std::int64_t used = number(note.accessed_at);
       if (note.hits > 0) {
-        TRY(session_.run(statements_.touch, {number(note.hits), now_, used, used, id_, key}));
+        TRY(touch(key, number(note.hits), note.accessed_at));
       }
       return write_source_of(key, note);
     }
@@ -133,6 +136,9 @@ class SpaceWriter {
                         delta_.pinned_disk_size,
                         id_}));
     }
+    if (source_delta_ != SourceDelta()) {
+      TRY(add_to_source_totals(session_, statements_, id_, source_delta_));
+    }
     return {};
   }
 
@@ -143,24 +149,46 @@ class SpaceWriter {
       id_ = row.integer(0);
       there = true;
     }));
+    if (there) {
+      TRY(session_.each(statements_.sources.has_totals, {id_}, [&](const sql::Row& /*row*/) {
+        has_sources_ = true;
+      }));
+    }
     return there;
   }
 
-  Result<void> erase(const Known& known) {
+  /// Most spaces have no sources: there it takes no look at what is read.
+  Result<void> touch(std::string_view key, std::int64_t hits, Time time) {
+    if (has_sources_) {
+      TRY_ASSIGN(const auto known, read_known(session_, statements_, id_, key));
+      source_delta_.accesses += known && known->file_size ? hits : 0;
+    }
+    const std::int64_t used = number(time);
+    TRY(session_.run(statements_.touch, {hits, now_, used, used, id_, key}));
+    return {};
+  }
+
+  Result<void> erase(Known& known) {
     delta_.objects -= 1;
     delta_.size -= known.size;
     delta_.disk_size -= known.disk_size;
     delta_.pinned_objects -= known.pinned;
     delta_.pinned_disk_size -= known.pinned * known.disk_size;
     TRY(session_.run(statements_.erase, {known.id}));
-    TRY(erase_source(known));
-    return {};
+    return erase_source(known);
   }
 
-  /// Of the object whose id this was: the files have changed since it was said.
-  Result<bool> erase_source(const Known& known) {
-    TRY_ASSIGN(const std::uint64_t erased, session_.run(statements_.sources.erase, {known.id}));
-    return erased > 0;
+  /// The files have changed since it was said.
+  Result<void> erase_source(Known& known) {
+    if (!known.file_size) {
+      return {};
+    }
+    source_delta_.sources -= 1;
+    source_delta_.file_size -= *known.file_size;
+    source_delta_.accesses -= known.hits;
+    known.file_size.reset();
+    TRY(session_.run(statements_.sources.erase, {known.id}));
+    return {};
   }
 
   /// What was said of an object that is gone, or was stored by somebody else since, is void.
@@ -172,6 +200,10 @@ class SpaceWriter {
     if (!known || (known->noted_at > number(note.noted_at) && known->noted_at <= now_)) {
       return {};
     }
+    source_delta_.sources += known->file_size ? 0 : 1;
+    source_delta_.file_size += number(note.source->file_size) - known->file_size.value_or(0);
+    source_delta_.accesses += known->file_size ? 0 : known->hits;
+    has_sources_ = true;
     return write_source(session_, statements_, id_, known->id, *note.source);
   }
 
@@ -197,8 +229,9 @@ class SpaceWriter {
     delta_.pinned_disk_size += known.pinned * (number(note.disk_size) - known.disk_size);
   }
 
-  Result<void> renew(const Known& known, std::string_view key, const Note& note) {
-    TRY_ASSIGN(const bool had_source, erase_source(known));
+  Result<void> renew(Known& known, std::string_view key, const Note& note) {
+    const bool had_source = known.file_size.has_value();
+    TRY(erase_source(known));
     if (!note.plain && (had_source || note.record)) {
       return adjust(known, key, note);
     }
@@ -214,7 +247,7 @@ class SpaceWriter {
     return {};
   }
 
-  Result<void> adjust(const Known& known, std::string_view key, const Note& note) {
+  Result<void> adjust(Known& known, std::string_view key, const Note& note) {
     if (known.size != number(note.size) || known.disk_size != number(note.disk_size) ||
         known.stored_at != number(note.stored_at)) {
       resize(known, note);
@@ -227,11 +260,8 @@ class SpaceWriter {
     }
     TRY(erase_source(known));
     const std::uint64_t hits = note.early_hits + note.hits;
-    if (hits > 0) {
-      const std::int64_t used = number(std::max(note.early_at, note.accessed_at));
-      TRY(session_.run(statements_.touch, {number(hits), now_, used, used, id_, key}));
-    }
-    return {};
+    return hits > 0 ? touch(key, number(hits), std::max(note.early_at, note.accessed_at))
+                    : Result<void>();
   }
 
   sql::Session& session_;
@@ -239,6 +269,8 @@ class SpaceWriter {
   std::int64_t now_;
   std::int64_t id_ = 0;
   Delta delta_;
+  SourceDelta source_delta_;
+  bool has_sources_ = false; ///< or had some
 };
 
 } // namespace

@@ -28,6 +28,9 @@ void check_pages(IndexFixture& fixture);
 void check_facts_and_state(IndexFixture& fixture);
 void check_sources(IndexFixture& fixture);
 void check_source_pages(IndexFixture& fixture);
+/// Random notes about downloads: their totals are the sums over what is listed, after any of them;
+/// `seed` is printed by a failure.
+void check_source_totals(IndexFixture& fixture, std::uint64_t seed);
 /// Random notes and questions against a simple model; `seed` is printed by a failure.
 void check_against_model(IndexFixture& fixture, std::uint64_t seed);
 

@@ -49,6 +49,12 @@ TEST_SUITE("index::Index in memory") {
     MemoryFixture fixture;
     pkc::test::check_source_pages(fixture);
   }
+  TEST_CASE("sources: their totals are the sums, whatever was noted") {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      MemoryFixture fixture;
+      pkc::test::check_source_totals(fixture, seed);
+    }
+  }
   TEST_CASE("model: random notes come to the same") {
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
       MemoryFixture fixture;

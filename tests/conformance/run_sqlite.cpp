@@ -72,6 +72,12 @@ TEST_SUITE("index::Index in SQLite") {
     SqliteFixture fixture;
     pkc::test::check_source_pages(fixture);
   }
+  TEST_CASE("sources: their totals are the sums, whatever was noted") {
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+      SqliteFixture fixture;
+      pkc::test::check_source_totals(fixture, seed);
+    }
+  }
   TEST_CASE("model: random notes come to the same") {
     for (std::uint64_t seed = 1; seed <= 6; ++seed) {
       SqliteFixture fixture;

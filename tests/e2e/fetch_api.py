@@ -288,11 +288,28 @@ class Rebuilt(ApiTest):
         self.server.stop()
         with sqlite3.connect(self.server.storage / "index.db") as database:
             database.execute("DROP TABLE sources")
-            database.execute("DELETE FROM schema_steps WHERE version = 2")
+            database.execute("DROP TABLE source_totals")
+            database.execute("DELETE FROM schema_steps WHERE version >= 2")
 
         self.restart()
 
         await_event(lambda: self.urls(space="fetch") == [url], "the URL is known again")
+
+    def test_an_index_without_totals_of_downloads_sums_them_up_once(self) -> None:
+        names = ("total_items", "total_size_bytes", "total_accesses")
+        self.keep("/a", b"one")
+        self.keep("/b", b"another")
+        self.await_whole_index()
+        before = [self.get("/api/stats")[name] for name in names]
+        self.server.stop()
+        with sqlite3.connect(self.server.storage / "index.db") as database:
+            database.execute("DROP TABLE source_totals")
+            database.execute("DELETE FROM schema_steps WHERE version = 3")
+
+        self.restart()
+
+        self.assertEqual([self.get("/api/stats")[name] for name in names], before)
+        self.assertEqual(before[:2], [2, 10])
 
 
 if __name__ == "__main__":

@@ -97,14 +97,26 @@ std::unique_ptr<Index> open(const TempDir& directory, pkc::ops::Metrics& metrics
 
 constexpr int kPerStep = 200;
 
-/// Stores and removes; after step n, the keys of n are there and those of n - 1 are half gone.
+constexpr pkc::ByteCount kFileSize = 3;
+
+/// Stores records of downloads, reads and removes them; after step n, the keys of n are there, each
+/// read once, and those of n - 1 are half gone.
 void write_for_ever(const TempDir& directory, const Victim::Say& say) {
   pkc::ops::Metrics metrics;
   const auto index = open(directory, metrics);
   static_cast<void>(index->mark_complete(index->state()));
   for (int step = 0;; ++step) {
     for (int i = 0; i < kPerStep; ++i) {
-      index->note_stored("space", std::to_string(step) + "-" + std::to_string(i), 10, 20);
+      const std::string key = std::to_string(step) + "-" + std::to_string(i);
+      index->note_stored("space", key, 10, 20);
+      index->note_source("space",
+                         key,
+                         {.source_url = "http://a.example/" + key,
+                          .content_hash = "aa",
+                          .storage_path = "path",
+                          .file_size = kFileSize,
+                          .content_type = ""});
+      index->note_read("space", key);
       if (step > 0 && i % 2 == 0) {
         index->note_removed("space", std::to_string(step - 1) + "-" + std::to_string(i));
       }
@@ -157,6 +169,8 @@ TEST_SUITE("fault::index") {
       const std::uint64_t found = index->totals("space").value().objects;
       // The transaction after the last word of the victim may be there as well.
       CHECK((found == flushed || found == flushed + kPerStep / 2));
+      CHECK(index->source_totals("space").value() ==
+            SourceTotals{.sources = found, .file_size = found * kFileSize, .accesses = found});
     }
   }
 

@@ -79,12 +79,17 @@ End run_with(CallFault fault, std::uint64_t n, const std::function<bool()>& work
   return {.done = code % 2 == 0, .met = code < 2};
 }
 
+pkc::Result<std::unique_ptr<Index>> try_open_index(const std::string& root,
+                                                   pkc::ops::Metrics& metrics) {
+  return make_sql_index(
+      system_clock(),
+      pkc::ops::null_log(),
+      metrics,
+      {.path = root + "/index.db", .process = ::getpid(), .broken = Broken::kept});
+}
+
 std::unique_ptr<Index> open_index(const std::string& root, pkc::ops::Metrics& metrics) {
-  return make_sql_index(system_clock(),
-                        pkc::ops::null_log(),
-                        metrics,
-                        {.path = root + "/index.db", .process = ::getpid(), .broken = Broken::kept})
-      .value();
+  return try_open_index(root, metrics).value();
 }
 
 /// A store, and an index that is not complete: it knows half of it, one object in a wrong size and
@@ -199,6 +204,40 @@ void check_rebuild(CallFault fault, Pins pins, std::uint64_t stride) {
   CHECK(n > 50);
 }
 
+/// Downloads that come again, are read, change and go, in one transaction after what was there.
+bool note_downloads(const std::string& root) {
+  pkc::ops::Metrics metrics;
+  const auto opened = try_open_index(root, metrics);
+  if (!opened) {
+    return false;
+  }
+  Index* const index = opened->get();
+  for (const char* key : {"a", "b", "c", "d"}) {
+    index->note_stored(kSpace, key, 10, 20);
+    index->note_source(kSpace,
+                       key,
+                       {.source_url = std::string("http://a.example/") + key,
+                        .content_hash = "aa",
+                        .storage_path = "path",
+                        .file_size = 7,
+                        .content_type = ""});
+    index->note_read(kSpace, key);
+  }
+  index->note_removed(kSpace, "d");
+  return index->flush().has_value();
+}
+
+SourceTotals sum_of_downloads(Index& index) {
+  SourceTotals sums;
+  const auto page = index.list_sources({.space = kSpace}).value();
+  for (const SourceRow& row : page.sources) {
+    sums = {.sources = sums.sources + 1,
+            .file_size = sums.file_size + row.source.file_size,
+            .accesses = sums.accesses + row.access_count};
+  }
+  return sums;
+}
+
 constexpr std::size_t kSteps = 5;
 
 std::vector<Step> many_steps() {
@@ -245,6 +284,40 @@ TEST_SUITE("fault::rebuild") {
     for (const CallFault fault : kFaults) {
       CAPTURE(static_cast<int>(fault));
       check_rebuild(fault, Pins::none, fault == CallFault::kill ? 2 : 5);
+    }
+  }
+
+  TEST_CASE("downloads are noted: whatever call fails or is the last, their totals are the sums") {
+    for (const CallFault fault : kFaults) {
+      CAPTURE(static_cast<int>(fault));
+      const TempDir directory;
+      const std::string origin = directory / "origin";
+      std::filesystem::create_directory(origin);
+      REQUIRE(note_downloads(origin));
+      std::uint64_t n = 0;
+      for (bool met = true; met; ++n) {
+        CAPTURE(n);
+        const std::string root = directory / "root";
+        std::filesystem::copy(origin, root, std::filesystem::copy_options::recursive);
+
+        const End end = run_with(fault, n, [&] { return note_downloads(root); });
+
+        met = end.met;
+        {
+          pkc::ops::Metrics metrics;
+          const auto index = open_index(root, metrics);
+          REQUIRE(index->flush());
+          CHECK(index->check().value().empty());
+          const SourceTotals totals = index->source_totals(kSpace).value();
+          CHECK(totals == sum_of_downloads(*index));
+          CHECK(totals.sources == 3);
+          CHECK(totals.file_size == 21);
+          CHECK((totals.accesses == 3 || totals.accesses == 6));
+          CHECK((!end.done || totals.accesses == 6));
+        }
+        std::filesystem::remove_all(root);
+      }
+      CHECK(n > 20);
     }
   }
 

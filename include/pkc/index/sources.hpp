@@ -99,7 +99,7 @@ class Sources {
   virtual Result<std::vector<SourceRow>> sources_of(std::string_view space,
                                                     std::string_view content_hash,
                                                     std::size_t limit) = 0;
-  /// Of an unknown space: zeros. O(sources).
+  /// Of an unknown space: zeros. O(1).
   virtual Result<SourceTotals> source_totals(std::string_view space) = 0;
   /// Objects behind the key `from` of which no source is known, by key: their records have to be
   /// read. O(objects of the space).

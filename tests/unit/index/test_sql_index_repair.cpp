@@ -21,6 +21,7 @@
 
 using namespace pkc::index;
 namespace sql = pkc::sql;
+using pkc::ByteCount;
 using pkc::Errc;
 using pkc::test::FakeClock;
 using pkc::test::TempDir;
@@ -89,6 +90,43 @@ TEST_SUITE("index::SqlIndex, repair") {
     CHECK(index->find("space", "b").value()->pinned);
     CHECK(index->state().complete);
     CHECK_FALSE(world.exists(".broken-1"));
+  }
+
+  TEST_CASE("totals of downloads that are wrong, or not there, are summed up anew as well") {
+    for (const char* damage : {"UPDATE source_totals SET sources = 9, file_size = 0, accesses = 1",
+                               "UPDATE source_totals SET accesses = accesses + 1",
+                               "DELETE FROM source_totals",
+                               "DELETE FROM sources WHERE file_size = 7"}) {
+      CAPTURE(damage);
+      World world;
+      const auto index = world.open_complete(world.options());
+      for (const ByteCount size : {5U, 7U}) {
+        const std::string key = std::to_string(size);
+        store(*index, key);
+        index->note_source("space",
+                           key,
+                           {.source_url = "http://a.example/" + key,
+                            .content_hash = "aa",
+                            .storage_path = "path",
+                            .file_size = size,
+                            .content_type = ""});
+        index->note_read("space", key);
+      }
+      REQUIRE(index->flush());
+      const SourceTotals right{.sources = 2, .file_size = 12, .accesses = 2};
+      REQUIRE(index->source_totals("space").value() == right);
+      REQUIRE(world.stranger()->execute(damage));
+      REQUIRE(index->check().value().size() == 1);
+
+      REQUIRE(index->repair());
+
+      CHECK(index->check().value().empty());
+      const bool taken = index->find_source("space", "7").value() == std::nullopt;
+      CHECK(index->source_totals("space").value() ==
+            (taken ? SourceTotals{.sources = 1, .file_size = 5, .accesses = 1} : right));
+      CHECK(index->state().complete);
+      CHECK_FALSE(world.exists(".broken-1"));
+    }
   }
 
   TEST_CASE("a file to be kept: it is left alone until repair() replaces it") {

@@ -5,6 +5,10 @@ CREATE TABLE IF NOT EXISTS facts (name VARCHAR(64) CHARACTER SET ascii COLLATE a
 CREATE TABLE IF NOT EXISTS writers (process BIGINT PRIMARY KEY, noted_until BIGINT NOT NULL) ENGINE=InnoDB;
 -- step 2
 CREATE TABLE IF NOT EXISTS sources (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, object_id BIGINT NOT NULL UNIQUE, space_id BIGINT NOT NULL, source_url VARCHAR(8192) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, url_head VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, content_hash VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, storage_path VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, file_size BIGINT NOT NULL, content_type LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, first_cached_at BIGINT NOT NULL, INDEX sources_url (space_id, url_head), INDEX sources_size (space_id, file_size, object_id), INDEX sources_age (space_id, first_cached_at, object_id), INDEX sources_content (space_id, content_hash, object_id)) ENGINE=InnoDB;
+-- step 3
+CREATE TABLE IF NOT EXISTS source_totals (space_id BIGINT PRIMARY KEY, sources BIGINT NOT NULL DEFAULT 0, file_size BIGINT NOT NULL DEFAULT 0, accesses BIGINT NOT NULL DEFAULT 0) ENGINE=InnoDB;
+DELETE FROM source_totals;
+INSERT INTO source_totals (space_id, sources, file_size, accesses) SELECT sources.space_id, count(*), sum(file_size), sum(hits) FROM sources JOIN objects ON objects.id = sources.object_id GROUP BY sources.space_id;
 -- insert_space
 INSERT INTO spaces (name) VALUES (:name) ON DUPLICATE KEY UPDATE name = name;
 -- space_id
@@ -16,7 +20,7 @@ SELECT objects, size, disk_size, pinned_objects, pinned_disk_size FROM spaces WH
 -- all_totals
 SELECT name, objects, size, disk_size, pinned_objects, pinned_disk_size FROM spaces ORDER BY name;
 -- known
-SELECT id, size, disk_size, pinned, noted_at, stored_at FROM objects WHERE space_id = :space AND object_key = :object_key;
+SELECT objects.id, size, disk_size, pinned, noted_at, stored_at, hits, object_id, file_size FROM objects LEFT JOIN sources ON object_id = objects.id WHERE objects.space_id = :space AND object_key = :object_key;
 -- insert
 INSERT INTO objects (space_id, object_key, size, disk_size, stored_at, accessed_at, hits, pinned, noted_at) VALUES (:space, :object_key, :size, :disk_size, :stored_at, :accessed_at, :hits, 0, :noted_at);
 -- renew
@@ -158,7 +162,15 @@ SELECT object_key, source_url, content_hash, storage_path, file_size, content_ty
 -- sources_of
 SELECT object_key, source_url, content_hash, storage_path, file_size, content_type, first_cached_at, accessed_at, hits, objects.id FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = (SELECT id FROM spaces WHERE name = :space) AND content_hash = :hash ORDER BY sources.object_id LIMIT :count;
 -- source_totals
-SELECT count(*), coalesce(sum(file_size), 0), coalesce(sum(hits), 0) FROM sources JOIN objects ON objects.id = sources.object_id WHERE sources.space_id = (SELECT id FROM spaces WHERE name = :space);
+SELECT sources, file_size, accesses FROM source_totals WHERE space_id = (SELECT id FROM spaces WHERE name = :space);
+-- has_source_totals
+SELECT sources FROM source_totals WHERE space_id = :space;
+-- begin_source_totals
+INSERT INTO source_totals (space_id) VALUES (:space_id) ON DUPLICATE KEY UPDATE space_id = space_id;
+-- add_source_totals
+UPDATE source_totals SET sources = sources + :sources, file_size = file_size + :file_size, accesses = accesses + :accesses WHERE space_id = :space;
+-- source_sums
+SELECT name, coalesce(source_totals.sources, 0), coalesce(source_totals.file_size, 0), coalesce(source_totals.accesses, 0), coalesce(summed.sources, 0), coalesce(summed.file_size, 0), coalesce(summed.accesses, 0) FROM spaces LEFT JOIN source_totals ON source_totals.space_id = spaces.id LEFT JOIN (SELECT sources.space_id AS space_id, count(*) AS sources, sum(file_size) AS file_size, sum(hits) AS accesses FROM sources JOIN objects ON objects.id = sources.object_id GROUP BY sources.space_id) AS summed ON summed.space_id = spaces.id ORDER BY name;
 -- without_source
 SELECT object_key FROM objects WHERE space_id = (SELECT id FROM spaces WHERE name = :space) AND object_key > :low AND NOT EXISTS (SELECT 1 FROM sources WHERE object_id = objects.id) ORDER BY object_key LIMIT :count;
 -- source walk 0 first
