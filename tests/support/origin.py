@@ -126,10 +126,13 @@ class Seen:
 class Origin:
     """Serves programs, each connection with a thread. Thread-safe."""
 
-    def __init__(self, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """`port`: only where the network is the test's own."""
         self.host, self.tls = host, tls
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family, backlog=1024)
+        self._listener = socket.create_server((host, port), family=family, backlog=1024)
         self.port: int = self._listener.getsockname()[1]
         self._changed = threading.Condition()
         self._programs: dict[str, list[Answer]] = {}
