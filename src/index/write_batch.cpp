@@ -85,9 +85,7 @@ class SpaceWriter {
 
   Result<void> write(std::string_view key, const Note& note) {
     if (note.kind == Note::Kind::read) {
-      if (note.hits > 0) {
-        TRY(touch(key, number(note.hits), note.accessed_at));
-      }
+      TRY(touch(key, note.hits, note.accessed_at));
       return write_source_of(key, note);
     }
     TRY_ASSIGN(auto known, read_known(session_, statements_, id_, key));
@@ -158,13 +156,16 @@ class SpaceWriter {
   }
 
   /// Most spaces have no sources: there it takes no look at what is read.
-  Result<void> touch(std::string_view key, std::int64_t hits, Time time) {
+  Result<void> touch(std::string_view key, std::uint64_t hits, Time time) {
+    if (hits == 0) {
+      return {};
+    }
     if (has_sources_) {
       TRY_ASSIGN(const auto known, read_known(session_, statements_, id_, key));
-      source_delta_.accesses += known && known->file_size ? hits : 0;
+      source_delta_.accesses += known && known->file_size ? number(hits) : 0;
     }
     const std::int64_t used = number(time);
-    TRY(session_.run(statements_.touch, {hits, now_, used, used, id_, key}));
+    TRY(session_.run(statements_.touch, {number(hits), now_, used, used, id_, key}));
     return {};
   }
 
@@ -259,9 +260,7 @@ class SpaceWriter {
                         known.id}));
     }
     TRY(erase_source(known));
-    const std::uint64_t hits = note.early_hits + note.hits;
-    return hits > 0 ? touch(key, number(hits), std::max(note.early_at, note.accessed_at))
-                    : Result<void>();
+    return touch(key, note.early_hits + note.hits, std::max(note.early_at, note.accessed_at));
   }
 
   sql::Session& session_;
