@@ -14,7 +14,6 @@ namespace pkc::blob {
 inline constexpr std::string_view kBlobSuffix = ".zst";
 inline constexpr std::string_view kSidecarSuffix = ".json";
 
-
 /// The directories of a shard.
 struct ShardPath {
   std::string outer; ///< <root>/aa
