@@ -72,6 +72,7 @@ class LibrarySession final : public Session {
           return take(exchange, {data, size});
         };
     const SteadyTime begun = system_clock().steady_now();
+    message.start_time_ = begun; // as in client.cpp: without it there is no limit
     const httplib::Result result = client_->send(message);
     TRY(exchange.written);
     if (!result) {
