@@ -4,6 +4,7 @@
 #include "zstd_frame.hpp"
 
 #include "pkc/base/bytes.hpp"
+#include "pkc/base/seekable_zstd.hpp"
 
 #include <array>
 #include <cstddef>
@@ -31,6 +32,21 @@ inline constexpr std::array kRawFrameHeader{std::byte{0x28},
                                             std::byte{0xFD},
                                             std::byte{0x00},
                                             std::byte{0x38}};
+
+/// Raw content begins at a page of the file, where that is possible for 3 % of it or less: sendfile
+/// takes the page cache in runs of 16 pages, and 64 KiB that touch a 17th page cost two rounds in
+/// place of one. So a raw frame begins this much before a page, behind a skippable frame of zeros
+/// if need be, its blocks end 3 bytes before a page, where the header of the next one begins, and
+/// the whole frame takes exactly kSeekableFrameSize of the file. One of which a block was ended
+/// early takes a page less: whoever sees content and size of a whole frame knows where its blocks
+/// are.
+inline constexpr std::size_t kPage = 4 * kKiB;
+inline constexpr std::size_t kRawFrameHeadSize = kRawFrameHeader.size() + kBlockHeaderSize;
+/// The content of each block but the last of a whole frame, which has less by the frame's header.
+inline constexpr std::size_t kRawBlockContent = kBlockSizeMax - kBlockHeaderSize;
+inline constexpr std::size_t kRawFrameBlocks = kSeekableFrameSize / kBlockSizeMax;
+inline constexpr std::size_t kRawFrameContent =
+    kRawFrameBlocks * kRawBlockContent - kRawFrameHeader.size();
 
 /// The header of a block (RFC 8878 section 3.1.1.2): last or not, two bits of type, the size.
 inline constexpr unsigned kLastBlock = 1;

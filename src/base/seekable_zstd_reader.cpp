@@ -383,14 +383,11 @@ Result<std::optional<Place>> find_raw(File& file, const SeekTable::Frame& frame,
   }
   Place place{.content_begin = frame.content_begin,
               .stored_begin = frame.stored_begin + kRawFrameHeader.size() + kBlockHeaderSize};
-  // A whole frame in the least possible number of blocks: all of them are full.
-  constexpr ByteCount kBlocks = kSeekableFrameSize / kBlockSizeMax;
-  if (next.content_begin - frame.content_begin == kSeekableFrameSize &&
-      next.stored_begin - frame.stored_begin ==
-          kSeekableFrameSize + kRawFrameHeader.size() + kBlocks * kBlockHeaderSize) {
-    const ByteCount index = (offset - frame.content_begin) / kBlockSizeMax;
-    place.content_begin += index * kBlockSizeMax;
-    place.stored_begin += index * (kBlockHeaderSize + kBlockSizeMax);
+  if (next.content_begin - frame.content_begin == zstd::kRawFrameContent &&
+      next.stored_begin - frame.stored_begin == kSeekableFrameSize) { // no block was ended early
+    const ByteCount index = (offset - frame.content_begin) / zstd::kRawBlockContent;
+    place.content_begin += index * zstd::kRawBlockContent;
+    place.stored_begin += index * kBlockSizeMax;
   }
   for (std::size_t blocks = 0; blocks < kBlocksMax; ++blocks) {
     TRY_ASSIGN(const auto size, read_block_size(file, place.stored_begin - kBlockHeaderSize));
@@ -419,6 +416,19 @@ Result<std::optional<FilePiece>> SeekableZstdFile::raw_piece(ByteCount offset) c
   return FilePiece{.file = file_,
                    .file_offset = place->stored_begin + skipped,
                    .length = place->length - skipped};
+}
+
+Result<std::optional<std::vector<RawRun>>> SeekableZstdFile::raw_runs(std::size_t runs_max) const {
+  std::vector<RawRun> runs;
+  for (ByteCount offset = 0; offset < content_size();) {
+    TRY_ASSIGN(const auto piece, raw_piece(offset));
+    if (!piece || runs.size() == runs_max) {
+      return std::nullopt;
+    }
+    runs.push_back({.content_begin = offset, .file_begin = piece->file_offset});
+    offset += piece->length;
+  }
+  return runs;
 }
 
 Result<bool> SeekableZstdFile::is_raw(ByteCount offset, ByteCount length) const {

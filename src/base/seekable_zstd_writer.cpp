@@ -25,7 +25,8 @@ constexpr std::size_t kSampleSize = 64 * kKiB;
 /// So much of a compressed frame is kept from the observer: it need not hear of every small write.
 constexpr std::size_t kTellSize = 64 * kKiB;
 /// Headers go in front of the content of a block, so that all is written with one call.
-constexpr std::size_t kHeadSize = kRawFrameHeader.size() + kBlockHeaderSize;
+constexpr std::size_t kHeadSize =
+    zstd::kSkippableHeaderSize + zstd::kPage + zstd::kRawFrameHeadSize;
 constexpr std::size_t kFrameSize = kSeekableFrameSize;
 
 constexpr int kLevel = 3;
@@ -106,13 +107,13 @@ Result<void> SeekableZstdWriter::write(ByteSpan bytes) {
 
 /// Takes as much as belongs to the current state; returns how much that was.
 Result<std::size_t> SeekableZstdWriter::take(ByteSpan bytes) {
-  if (frame_content_ == 0 && entries_.size() == kSeekableFramesMax) {
+  if (frame_content_ == 0 && entries_.size() + 2 > kSeekableFramesMax) { // one may be padding
     return fail(Errc::too_large, "content has more than 1 TiB");
   }
   const ByteSpan rest = bytes.first(std::min(bytes.size(), kFrameSize - frame_content_));
   ByteSpan part = rest;
   if (frame_ != Frame::compressed) {
-    const std::size_t room = (frame_ == Frame::raw ? kBlockSizeMax : kSampleSize) - held_;
+    const std::size_t room = (frame_ == Frame::raw ? block_room().content : kSampleSize) - held_;
     part = rest.first(std::min(rest.size(), room));
   }
   const auto taken = take_part(part);
@@ -136,9 +137,11 @@ Result<void> SeekableZstdWriter::take_part(ByteSpan bytes) {
 }
 
 Result<void> SeekableZstdWriter::take_raw(ByteSpan bytes) {
+  const BlockRoom room = block_room();
   hold(bytes);
-  const bool last = frame_content_ == kFrameSize;
-  if (last || held_ == kBlockSizeMax) {
+  const bool full = held_ == room.content;
+  const bool last = frame_content_ == kFrameSize || (full && room.last);
+  if (last || full) {
     TRY(write_block(last));
   }
   return last ? close_frame() : Result<void>{};
@@ -174,7 +177,7 @@ Result<void> SeekableZstdWriter::decide() {
   const auto sample = ZstdEncoderPool::compress(context, held(), kSampleLevel);
   if (!sample || !is_worth_it(sample->size(), held_)) {
     pool_.release(std::move(context));
-    frame_ = Frame::raw;
+    begin_raw();
     return sample ? Result<void>{} : std::unexpected(sample.error());
   }
   context_ = std::move(context);
@@ -193,16 +196,41 @@ Result<void> SeekableZstdWriter::tell_compressed() {
   return observer_->on_compressed(content_size_ - content.size(), content);
 }
 
+/// Sees that the content of the frame will begin at a page.
+void SeekableZstdWriter::begin_raw() {
+  frame_ = Frame::raw;
+  const std::size_t beyond = (stored_size_ + zstd::kRawFrameHeadSize) % zstd::kPage;
+  padding_ = beyond == 0 ? 0 : zstd::kPage - beyond;
+  if (padding_ > 0 && padding_ < zstd::kSkippableHeaderSize) {
+    padding_ += zstd::kPage;
+  }
+}
+
+SeekableZstdWriter::BlockRoom SeekableZstdWriter::block_room() const {
+  // Places count from the beginning of the frame.
+  const ByteCount begun = stored_size_ - frame_begin_; // 0 while padding_ is still to come
+  const std::size_t begin = begun == 0 ? zstd::kRawFrameHeadSize : begun + kBlockHeaderSize;
+  const std::size_t frame_end = kFrameSize - (is_regular_ ? 0 : zstd::kPage);
+  if (begin >= frame_end) { // blocks ended early have left too little
+    return {.content = kBlockHeaderSize, .last = true};
+  }
+  const std::size_t lines = (begin - kRawFrameHeader.size()) / kBlockSizeMax + 1;
+  const std::size_t line = kRawFrameHeader.size() + lines * kBlockSizeMax;
+  const std::size_t end = std::min({line, frame_end, begin + zstd::kRawBlockContent});
+  return {.content = end - begin, .last = end == frame_end};
+}
+
 /// Writes what is held, with the header of the frame when it is the first block of it.
 Result<void> SeekableZstdWriter::write_block(bool last) {
   const bool first = stored_size_ == frame_begin_;
-  std::byte* const header = block_.get() + kRawFrameHeader.size();
+  std::byte* const header = block_.get() + kHeadSize - kBlockHeaderSize;
   write_number(held_ << zstd::kBlockSizeShift | zstd::kRawBlock | (last ? zstd::kLastBlock : 0),
                {header, kBlockHeaderSize});
   std::byte* begin = header;
   if (first) {
-    begin = block_.get();
+    begin -= kRawFrameHeader.size();
     std::ranges::copy(kRawFrameHeader, begin);
+    begin = put_padding(begin);
   }
   const std::size_t length = std::exchange(held_, 0);
   TRY(put({begin, header + kBlockHeaderSize + length}));
@@ -212,11 +240,28 @@ Result<void> SeekableZstdWriter::write_block(bool last) {
   return {};
 }
 
+/// Puts a skippable frame (RFC 8878 section 3.1.2) in front of the frame that begins at `begin`,
+/// with an entry of its own, as the seekable format wants. Returns where it begins.
+std::byte* SeekableZstdWriter::put_padding(std::byte* begin) {
+  const std::size_t size = std::exchange(padding_, 0);
+  if (size == 0) {
+    return begin;
+  }
+  begin -= size;
+  write_number(zstd::kSkippableMagic, {begin, 4});
+  write_number(size - zstd::kSkippableHeaderSize, {begin + 4, 4});
+  std::fill_n(begin + zstd::kSkippableHeaderSize, size - zstd::kSkippableHeaderSize, std::byte{0});
+  entries_.push_back({.stored = static_cast<std::uint32_t>(size), .content = 0});
+  frame_begin_ += size;
+  return begin;
+}
+
 Result<void> SeekableZstdWriter::flush() {
   if (frame_ == Frame::undecided && held_ > 0) {
     TRY(decide());
   }
   if (frame_ == Frame::raw && held_ > 0) {
+    is_regular_ = false;
     return write_block(false);
   }
   return frame_ == Frame::compressed ? tell_compressed() : Result<void>{};
@@ -242,6 +287,7 @@ Result<void> SeekableZstdWriter::end_small() {
   if (frame_ == Frame::compressed) {
     return end_compressed();
   }
+  padding_ = 0; // so little goes out in one round, wherever it lies
   TRY(write_block(true));
   return close_frame();
 }
@@ -262,8 +308,9 @@ Result<void> SeekableZstdWriter::end_compressed() {
 
 /// Writes a whole frame of raw blocks.
 Result<void> SeekableZstdWriter::write_raw(ByteSpan content) {
+  begin_raw();
   while (!content.empty()) {
-    held_ = std::min(content.size(), kBlockSizeMax);
+    held_ = std::min(content.size(), block_room().content);
     std::memcpy(block_.get() + kHeadSize, content.data(), held_);
     content = content.subspan(held_);
     TRY(write_block(content.empty()));
@@ -277,6 +324,7 @@ Result<void> SeekableZstdWriter::close_frame() {
   frame_begin_ = stored_size_;
   frame_content_ = 0;
   told_ = 0;
+  is_regular_ = true;
   frame_ = Frame::undecided;
   return {};
 }

@@ -169,14 +169,19 @@ Result<bool> ContentObject::is_raw(ByteCount offset, ByteCount length) {
   return file_->is_raw(offset, length);
 }
 
+Result<std::optional<std::vector<RawRun>>> ContentObject::raw_runs(std::size_t runs_max) {
+  PKC_ASSERT(verified());
+  TRY(open_file());
+  return file_->raw_runs(runs_max);
+}
+
 Result<std::unique_ptr<ByteSource>> ContentObject::content(ByteCount offset, ByteCount length) {
   PKC_ASSERT(verified());
   TRY(open_file());
   return file_->content(offset, length, pool_);
 }
 
-Result<std::unique_ptr<ContentObject>> ContentAddressedStore::open(const Sha256& digest) {
-  const Key key = Key::of(digest);
+Result<std::unique_ptr<ContentObject>> ContentAddressedStore::open(const Key& key) {
   TRY_ASSIGN(auto stored, parts_.objects.open(key));
   if (!stored) {
     return nullptr;

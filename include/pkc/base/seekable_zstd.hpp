@@ -20,7 +20,8 @@ struct ZSTD_CCtx_s;
 
 namespace pkc {
 
-/// Content of each frame but the last, which may have less.
+/// The most content of a frame. Frames of raw blocks take as much of the file, and have a few bytes
+/// less; the last frame may have less anyway.
 inline constexpr ByteCount kSeekableFrameSize = 1 * kMiB;
 /// More frames are neither written nor read: 1 TiB of content, and a table of 8 MiB.
 inline constexpr std::size_t kSeekableFramesMax = std::size_t{1024} * 1024;
@@ -74,11 +75,11 @@ class SeekableZstdObserver {
 /// kSeekableFrameSize of content, and the table of the seekable format (0.1.0) in a skippable frame
 /// behind them. `zstd -d` of it gives the content. One thread at a time.
 ///
-/// A frame that would not shrink holds raw blocks of up to 128 KiB; whether it would is tried on
-/// its first 64 KiB, so content that is compressed already passes at the speed of copying. Raw
-/// blocks are written as soon as they are full: at most 128 KiB of content are with the writer and
-/// neither with the target nor with the observer. Only a compressed frame takes more memory, a
-/// context of the pool (about 4 MiB).
+/// A frame that would not shrink holds raw blocks of up to 128 KiB, which lie at pages of the file;
+/// whether it would is tried on its first 64 KiB, so content that is compressed already passes at
+/// the speed of copying. Raw blocks are written as soon as they are full: at most 128 KiB of
+/// content are with the writer and neither with the target nor with the observer. Only a compressed
+/// frame takes more memory, a context of the pool (about 4 MiB).
 ///
 /// The table's own checksums are not used: compressed frames have a checksum of their own, which
 /// every decoder checks.
@@ -125,6 +126,13 @@ class SeekableZstdWriter : public ByteSink {
   [[nodiscard]] ByteSpan held() const;
   Result<void> decide();
   Result<void> tell_compressed();
+  struct BlockRoom {
+    std::size_t content = 0; ///< how much a block may have that begins now
+    bool last = false;       ///< whether the frame ends with it when it is full
+  };
+  void begin_raw();
+  [[nodiscard]] BlockRoom block_room() const;
+  std::byte* put_padding(std::byte* begin);
   Result<void> write_block(bool last);
   Result<void> end_small();
   Result<void> end_compressed();
@@ -140,9 +148,11 @@ class SeekableZstdWriter : public ByteSink {
   std::unique_ptr<std::byte[]> block_;
   Frame frame_ = Frame::undecided;
   std::size_t held_ = 0;          ///< bytes of content in block_
+  std::size_t padding_ = 0;       ///< to be written before the frame
+  bool is_regular_ = true;        ///< no block of this frame was ended early
   std::size_t frame_content_ = 0; ///< of this frame, held bytes included
   std::size_t told_ = 0;          ///< of a compressed frame, to the observer
-  ByteCount frame_begin_ = 0;     ///< in the target
+  ByteCount frame_begin_ = 0;     ///< in the target; with padding_ still to come, before that
   ByteCount content_size_ = 0;
   ByteCount stored_size_ = 0;
   std::vector<Entry> entries_;
@@ -176,6 +186,12 @@ class SeekTable {
   std::vector<Frame> frames_; ///< and one behind the last, for its end
 };
 
+/// Content that lies in a file as it is, up to where the next run of the content begins.
+struct RawRun {
+  ByteCount content_begin = 0;
+  ByteCount file_begin = 0;
+};
+
 /// A stored file of which parts are read. Immutable; thread-safe when the file is.
 class SeekableZstdFile {
  public:
@@ -191,6 +207,10 @@ class SeekableZstdFile {
   /// Whether raw_piece() gives every byte of the frames that a part touches. Reads twice from each.
   /// REQUIRES: length > 0, offset + length <= content_size(). Errors: corrupt, io.
   [[nodiscard]] Result<bool> is_raw(ByteCount offset, ByteCount length) const;
+
+  /// Where all of the content lies, if it lies there as it is and in no more than `runs_max` runs;
+  /// mostly of 128 KiB. Reads from each. Errors: corrupt, io.
+  [[nodiscard]] Result<std::optional<std::vector<RawRun>>> raw_runs(std::size_t runs_max) const;
 
   /// A part of the content; only frames that it touches are read. Errors of read(): corrupt, io;
   /// unavailable when there is no memory. REQUIRES: offset + length <= content_size(). `pool`

@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace pkc::store {
 
@@ -97,6 +98,9 @@ class ContentObject {
   /// Whether all of a part lies in the file as it is: then raw_piece() gives each of its bytes.
   /// REQUIRES: verified(), length > 0, offset + length <= size(). Errors: corrupt, io.
   Result<bool> is_raw(ByteCount offset, ByteCount length);
+  /// Where all of the content lies in the file, if it lies there as it is and in no more than
+  /// `runs_max` runs. REQUIRES: verified(). Errors: corrupt, io.
+  Result<std::optional<std::vector<RawRun>>> raw_runs(std::size_t runs_max);
 
   /// A part of the content, decoding no more than the frames that it touches. Holds about 1.5 MiB
   /// until it has given its last byte. It may outlive the object. REQUIRES: verified(), and the
@@ -138,7 +142,11 @@ class ContentAddressedStore {
   [[nodiscard]] ContentStore& objects() { return parts_.objects; }
 
   /// Null for a miss. Never fails for a damaged object. Errors: io.
-  Result<std::unique_ptr<ContentObject>> open(const Sha256& digest);
+  Result<std::unique_ptr<ContentObject>> open(const Sha256& digest) {
+    return open(Key::of(digest));
+  }
+  /// The same by the key, which is the digest.
+  Result<std::unique_ptr<ContentObject>> open(const Key& key);
 
   /// Verifies an object now, by reading all of it (for ranges). False when it was bad; it is
   /// quarantined then. Errors: io.

@@ -11,6 +11,7 @@
 #include <optional>
 
 using pkc::as_bytes;
+using pkc::ByteCount;
 using pkc::ByteSpan;
 using pkc::Errc;
 using pkc::kMiB;
@@ -33,6 +34,9 @@ using pkc::test::range;
 using pkc::test::StringSink;
 
 namespace {
+
+/// Content of a frame of raw blocks that takes 1 MiB.
+constexpr ByteCount kRawFrame = kMiB - 30;
 
 /// Runs the zstd program; its exit code, or nothing when there is none.
 std::optional<int> run_zstd(std::vector<std::string> arguments) {
@@ -66,7 +70,9 @@ TEST_SUITE("base::SeekableZstdWriter") {
         CHECK((decode(stored) == content));
         CHECK(open(stored).content_size() == size);
         CHECK((range(stored, 0, size) == content));
-        CHECK(stored.size() < size + size / 1000 + 100);
+        // From 64 KiB on, what is raw begins at a page, also after every frame that is not.
+        const std::size_t padding = size < 64 * pkc::kKiB ? 0 : 4'096 * (1 + size / (2 * kMiB));
+        CHECK(stored.size() < size + size / 1000 + 100 + padding);
       }
     }
   }
@@ -108,7 +114,9 @@ TEST_SUITE("base::SeekableZstdWriter") {
   TEST_CASE("write: text shrinks, and noise costs next to nothing") {
     CHECK(encode(prose().substr(0, 4 * kMiB)).size() < kMiB);
     // 8 blocks and a header for each frame, and an entry of the table.
-    CHECK(encode(noise().substr(0, 4 * kMiB)).size() == 4 * kMiB + 4 * (6 + 8 * 3 + 8) + 17);
+    // In front of them what lets them begin at a page, and 120 bytes that they have no room for.
+    CHECK(encode(noise().substr(0, 4 * kMiB)).size() ==
+          (4'096 - 9) + 4 * kMiB + (6 + 3 + 4 * 30) + 17 + 6 * 8);
   }
 
   TEST_CASE("write: frames of both kinds lie in one file") {
@@ -118,9 +126,9 @@ TEST_SUITE("base::SeekableZstdWriter") {
     CHECK_FALSE(file.raw_piece(kMiB).value());
     CHECK(file.raw_piece(2 * kMiB).value());
     CHECK_FALSE(file.raw_piece(3 * kMiB).value());
-    CHECK(file.is_raw(0, kMiB).value());
-    CHECK(file.is_raw(kMiB - 1, 1).value());
-    CHECK_FALSE(file.is_raw(kMiB - 1, 2).value());
+    CHECK(file.is_raw(0, kRawFrame).value());
+    CHECK(file.is_raw(kRawFrame - 1, 1).value());
+    CHECK_FALSE(file.is_raw(kRawFrame - 1, 2).value());
     CHECK_FALSE(file.is_raw(0, 3 * kMiB).value());
   }
 
@@ -164,6 +172,72 @@ TEST_SUITE("base::SeekableZstdWriter") {
       CHECK((listener.content == content));
       CHECK((decode(sink.text) == content));
       CHECK((range(sink.text, 0, content.size()) == content));
+    }
+  }
+
+  TEST_CASE("raw blocks begin at pages of the file, also behind compressed frames and flushes") {
+    const std::string text = prose().substr(0, kMiB);
+    const std::string random = noise().substr(0, 3 * kMiB);
+    ZstdEncoderPool pool;
+    StringSink sink;
+    SeekableZstdWriter writer(sink, pool, nullptr);
+    REQUIRE(writer.write(as_bytes(text)));
+    REQUIRE(writer.write(as_bytes(random)));
+    REQUIRE(writer.flush()); // in the middle of a block
+    REQUIRE(writer.write(as_bytes(random)));
+    REQUIRE(writer.finish());
+    const SeekableZstdFile file = open(sink.text);
+    std::size_t off_page = 0;
+    for (ByteCount offset = kMiB; offset < file.content_size();) {
+      const auto piece = file.raw_piece(offset).value().value();
+      off_page += piece.file_offset % 4'096 == 0 ? 0 : 1;
+      offset += piece.length;
+    }
+    CHECK(off_page == 1); // the one after the flush
+    CHECK((decode(sink.text) == text + random + random));
+  }
+
+  TEST_CASE("raw blocks: wherever a flush ends one, readers find the others") {
+    const std::string content = noise().substr(0, 2 * kMiB + 300'000);
+    // Around the ends of blocks and of the frame.
+    for (const std::size_t cut : {std::size_t{65'536},
+                                  std::size_t{131'060},
+                                  std::size_t{131'063},
+                                  std::size_t{131'066},
+                                  std::size_t{131'069},
+                                  std::size_t{131'070},
+                                  std::size_t{1'044'448},
+                                  std::size_t{1'044'450},
+                                  std::size_t{1'044'451},
+                                  std::size_t{1'048'540},
+                                  std::size_t{1'048'545},
+                                  std::size_t{1'048'546}}) {
+      for (const std::size_t again : {0U, 1U, 3U, 4'090U}) {
+        CAPTURE(cut);
+        CAPTURE(again);
+        ZstdEncoderPool pool;
+        StringSink sink;
+        SeekableZstdWriter writer(sink, pool, nullptr);
+        const std::string_view rest = content;
+        REQUIRE(writer.write(as_bytes(rest.substr(0, cut))));
+        REQUIRE(writer.flush());
+        REQUIRE(writer.write(as_bytes(rest.substr(cut, again))));
+        REQUIRE(writer.flush());
+        REQUIRE(writer.write(as_bytes(rest.substr(cut + again))));
+        REQUIRE(writer.finish());
+        CHECK((decode(sink.text) == content));
+        const auto runs = open(sink.text).raw_runs(1'000).value().value();
+        std::string found;
+        for (std::size_t i = 0; i < runs.size(); ++i) {
+          CHECK(runs[i].content_begin == found.size());
+          const std::size_t end = i + 1 < runs.size() ? runs[i + 1].content_begin : content.size();
+          found += sink.text.substr(runs[i].file_begin, end - runs[i].content_begin);
+        }
+        CHECK((found == content));
+        const auto piece = open(sink.text).raw_piece(kMiB / 2).value().value();
+        CHECK((sink.text.substr(piece.file_offset, piece.length) ==
+               content.substr(kMiB / 2, piece.length)));
+      }
     }
   }
 
