@@ -18,7 +18,10 @@ constexpr int kPartialContent = 206;
 /// thousand costs a wake-up.
 constexpr ByteCount kToldStep = 1 * kMiB;
 constexpr std::chrono::milliseconds kToldInterval{20};
+/// Of what comes more slowly than this, they are given what the writer holds back: now and then, as
+/// each time ends a block of the stored file, and a file in many blocks is slow to send.
 constexpr ByteCount kSlowStep = 64 * kKiB;
+constexpr std::chrono::milliseconds kSlowInterval{500};
 
 /// Another time, the same request may be answered otherwise (RFC 9110 section 15.6, RFC 6585).
 bool may_pass(int status) {
@@ -155,6 +158,7 @@ Result<void> BodySink::begin(const net::ResponseHead& head) {
   writer_ = *std::move(writer);
   content_ = std::move(content);
   told_ = 0;
+  told_at_ = fetchers_.parts.clock.steady_now();
   return {};
 }
 
@@ -203,10 +207,11 @@ Result<void> BodySink::write(ByteSpan bytes) {
 Result<void> BodySink::tell() {
   const SteadyTime now = fetchers_.parts.clock.steady_now();
   const ByteCount fresh = writer_->size() - told_;
-  if (fresh < kToldStep && now - told_at_ < kToldInterval) {
+  const bool slow = fresh < kSlowStep;
+  if (fresh < kToldStep && now - told_at_ < (slow ? kSlowInterval : kToldInterval)) {
     return {};
   }
-  if (fresh < kSlowStep) { // it comes so slowly that what the writer holds back would matter
+  if (slow) {
     if (const auto flushed = writer_->flush(); !flushed) {
       return refuse_storage(flushed.error());
     }

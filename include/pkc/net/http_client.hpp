@@ -85,7 +85,7 @@ class ResponseSink : public ByteSink {
   /// Called when no more of the body has come for kLull, before it is waited for: so that whoever
   /// collects bytes passes on what there is. An error is as one of write().
   virtual Result<void> lull() { return {}; }
-  static constexpr std::chrono::milliseconds kLull{20};
+  static constexpr std::chrono::milliseconds kLull{200};
 };
 
 /// Fetches. Thread-safe, in a process that ignores SIGPIPE; keeps connections for later. Everything
