@@ -1,5 +1,9 @@
 #include "pkc/http/message.hpp"
 
+#include "text.hpp"
+
+#include <algorithm>
+
 namespace pkc::http {
 
 std::optional<ByteCount> Response::body_length() const {
@@ -13,6 +17,36 @@ std::optional<ByteCount> Response::body_length() const {
     return pieces->length;
   }
   return std::get<StreamBody>(body).length;
+}
+
+namespace {
+
+void append_field_text(std::string& out, std::string_view text) {
+  static constexpr CharSet kBreaks(std::string_view("\r\n\0", 3));
+  const std::size_t start = out.size();
+  out.append(text);
+  std::replace_if(
+      out.begin() + static_cast<std::ptrdiff_t>(start),
+      out.end(),
+      [](char c) { return kBreaks.has(c); },
+      ' ');
+}
+
+} // namespace
+
+void append_fields(std::string& out, const Headers& headers) {
+  for (const auto& [name, value] : headers.fields()) {
+    append_field_text(out, name);
+    out += ": ";
+    append_field_text(out, value);
+    out += "\r\n";
+  }
+}
+
+std::string format_fields(const Headers& headers) {
+  std::string lines;
+  append_fields(lines, headers);
+  return lines;
 }
 
 Response make_response(int status) {

@@ -80,18 +80,6 @@ AnswerResult::Wait wait_of(SendStep::Wait wait) {
   std::unreachable();
 }
 
-/// A field value may come from stored data: a line break in it must not start a new field.
-void append_field_text(std::string& out, std::string_view text) {
-  static constexpr CharSet kBreaks(std::string_view("\r\n\0", 3));
-  const std::size_t start = out.size();
-  out.append(text);
-  std::replace_if(
-      out.begin() + static_cast<std::ptrdiff_t>(start),
-      out.end(),
-      [](char c) { return kBreaks.has(c); },
-      ' ');
-}
-
 /// RFC 9110 sections 8.6 and 15: these statuses have no body, whatever the handler gave.
 bool has_body(int status) {
   return status >= 200 && status != 204 && status != 304;
@@ -120,11 +108,9 @@ void ResponseWriter::format_head(const Response& response, const AnswerContext& 
   sending_.out += ": ";
   sending_.out += context.request_id;
   sending_.out += "\r\n";
-  for (const auto& [name, value] : response.headers.fields()) {
-    append_field_text(sending_.out, name);
-    sending_.out += ": ";
-    append_field_text(sending_.out, value);
-    sending_.out += "\r\n";
+  append_fields(sending_.out, response.headers);
+  if (response.field_lines) {
+    sending_.out += *response.field_lines;
   }
   if (has_body(response.status)) {
     if (const auto length = response.body_length()) {
@@ -419,11 +405,22 @@ Result<ResponseWriter::Wait> ResponseWriter::send_pieces(PieceSource* source) {
     if (wait == Wait::nothing && supply == Supply::nothing_yet) {
       wait = Wait::source;
     } else if (wait == Wait::nothing) {
+      join_pieces((sending_.joined || !sending_.ended) && sending_.throttle == nullptr);
       TRY_ASSIGN(wait, send_piece());
     }
     over = sending_.ended;
   }
+  if (wait != Wait::output) { // what waits in the kernel should not wait with us
+    join_pieces(false);
+  }
   return wait;
+}
+
+/// Each call of sendfile() would end with a short segment, which costs as much as a full one.
+void ResponseWriter::join_pieces(bool joined) {
+  if (std::exchange(sending_.joined, joined) != joined) {
+    socket_->expect_more(joined ? More::yes : More::no);
+  }
 }
 
 Result<ResponseWriter::Wait> ResponseWriter::send_file(FileBody& body) {

@@ -81,6 +81,7 @@ class ResponseWriter {
   Result<Wait> send_file(FileBody& body);
   Result<Wait> begin_pieces(const PiecesBody& body);
   Result<Wait> send_pieces(PieceSource* source);
+  void join_pieces(bool joined);
   Result<Supply> supply_piece(PieceSource* source);
   Result<Supply> take_piece(PieceSource* source);
   Result<void> frame_piece();

@@ -337,6 +337,12 @@ Result<std::size_t> Socket::receive_tls(MutableByteSpan buffer, Pace& pace) {
   }
 }
 
+void Socket::expect_more(More more) {
+  // Of no effect on a Unix socket, which has no segments.
+  const int on = more == More::yes ? 1 : 0;
+  static_cast<void>(::setsockopt(fd_.get(), IPPROTO_TCP, TCP_CORK, &on, sizeof(on)));
+}
+
 void Socket::acknowledge_now() {
   const int on = 1;
   // Best effort: without it the request is only slower.

@@ -96,6 +96,9 @@ class Socket {
   /// before when the connection has ended in both directions: unavailable.
   Result<void> pause_until(SteadyTime time, const Pace& pace) const;
 
+  /// Whether what is sent from now on may wait in the kernel until it fills a segment, as more
+  /// follows; `no` sends what waits.
+  void expect_more(More more);
   /// Acknowledges what has come at once. A client that sends head and body in two segments waits
   /// for this with Nagle's algorithm on (ccache does): 40 ms a request without it.
   void acknowledge_now();

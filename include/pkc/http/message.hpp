@@ -156,6 +156,8 @@ struct Deferred {
 struct Response {
   int status = 200;
   Headers headers;
+  /// More of them, by format_fields(), for an answer that is given often; null: no more.
+  std::shared_ptr<const std::string> field_lines = nullptr;
   /// Of a Response with a Deferred nothing else is sent; its status is what an AccessObserver sees.
   std::variant<std::string, FileBody, StreamBody, PiecesBody, Deferred> body;
   bool close_connection = false; ///< ask for "Connection: close"
@@ -168,6 +170,12 @@ struct Response {
 
 /// Handles one request. May block. Called by many threads at once.
 using Handler = std::function<Response(Request&)>;
+
+/// Header fields as they are sent, each with its line break. A break in a value, which may come
+/// from stored data, becomes a blank, so that it starts no new field.
+std::string format_fields(const Headers& headers);
+/// The same, behind what is in `out`.
+void append_fields(std::string& out, const Headers& headers);
 
 /// An answer without body.
 Response make_response(int status);

@@ -30,6 +30,17 @@ TEST_SUITE("http::Headers") {
   }
 }
 
+TEST_SUITE("http::format_fields") {
+  TEST_CASE("a line for each field, and no value begins a new one") {
+    Headers headers;
+    headers.add("A", "1");
+    headers.add("B", "2\r\nC: 3");
+    headers.add("D", std::string_view("4\0", 2));
+
+    CHECK(format_fields(headers) == "A: 1\r\nB: 2  C: 3\r\nD: 4 \r\n");
+  }
+}
+
 TEST_SUITE("http::make_error") {
   TEST_CASE("body: is JSON whatever the message holds") {
     const Response response = make_error(400, "a \"b\" \\ \n\x01");

@@ -60,6 +60,20 @@ TEST_SUITE("http::RequestParser") {
     CHECK(parser.asked() == 1);
   }
 
+  TEST_CASE("agrees: the library is asked once about one head, whatever its target") {
+    for (const std::string& bytes : {
+             std::string("GET /fetch?url=https%3A%2F%2Fx%2Fa HTTP/1.1\r\nHost: x\r\n\r\n"),
+             std::string("GET http://x/v1/a HTTP/1.1\r\nHost: x\r\n\r\n"),
+         }) {
+      CAPTURE(bytes);
+      RequestParser parser;
+      for (int i = 0; i < 3; ++i) {
+        CHECK(agrees(parser, bytes));
+      }
+      CHECK(parser.asked() == 1);
+    }
+  }
+
   TEST_CASE("agrees: the library is asked about whatever it has not seen") {
     constexpr std::string_view kSeen = "GET /v1/a HTTP/1.1\r\nHost: x\r\n\r\n";
     for (const std::string& bytes : {
