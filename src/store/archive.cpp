@@ -199,7 +199,9 @@ Result<void> Archive::put(const Key& key, const ArchivedSource& source) {
   if (!text) {
     return fail(Errc::too_large, "what the origin says of the file is too long to be kept");
   }
-  TRY(parts_.records.put(key, *text));
+  const Result<void> stored = parts_.records.put(key, *text);
+  changes_.fetch_add(1, std::memory_order_release); // also when it failed, as the old may be gone
+  TRY(stored);
   note(key, source);
   return {};
 }
@@ -279,7 +281,9 @@ Result<bool> Archive::is_unused(const std::string& content_hash) {
 Result<bool> Archive::remove(const Key& key) {
   const std::lock_guard lock(records_mutex_);
   TRY_ASSIGN(const auto source, get(key));
-  TRY_ASSIGN(const bool removed, parts_.records.remove(key));
+  const Result<bool> gone = parts_.records.remove(key);
+  changes_.fetch_add(1, std::memory_order_release);
+  TRY_ASSIGN(const bool removed, gone);
   if (!removed || !source) {
     return removed;
   }

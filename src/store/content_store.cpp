@@ -41,6 +41,7 @@ class LocalContentStore final : public ContentStore {
 
   Result<std::unique_ptr<StoredObject>> open(const Key& key) override;
   Result<std::unique_ptr<StoredObject>> peek(const Key& key) override;
+  void note_use(const Key& key) override;
   std::unique_ptr<ByteSource> verified_body(const Key& key, const StoredObject& object) override;
   Result<bool> verify(const Key& key, StoredObject& object) override;
   Result<Scrubbed> scrub(const Key& key, const Pace& pace) override;
@@ -155,10 +156,16 @@ class LocalObjectWriter final : public ObjectWriter {
 
 Result<std::unique_ptr<StoredObject>> LocalContentStore::open(const Key& key) {
   TRY_ASSIGN(auto object, peek(key));
-  if (object && options_.catalog != nullptr) {
-    options_.catalog->read(key.id());
+  if (object) {
+    note_use(key);
   }
   return object;
+}
+
+void LocalContentStore::note_use(const Key& key) {
+  if (options_.catalog != nullptr) {
+    options_.catalog->read(key.id());
+  }
 }
 
 Result<std::unique_ptr<StoredObject>> LocalContentStore::peek(const Key& key) {

@@ -12,7 +12,9 @@
 #include "pkc/store/key.hpp"
 #include "pkc/store/record_store.hpp"
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -89,6 +91,12 @@ class Archive {
   /// Errors: io.
   Result<std::optional<Found>> find(std::string_view url);
 
+  /// Counts the changes that this process makes to records: what find() said may be void after the
+  /// next one. Somebody else's changes do not show.
+  [[nodiscard]] std::uint64_t changes() const { return changes_.load(std::memory_order_acquire); }
+  /// Counts as a find(), for somebody who remembers what it said.
+  void note_use(const Key& record) { parts_.records.note_use(record); }
+
   /// Keeps content that is in the store already as that of its URL, now. What was known of the URL
   /// before goes on in first_cached_at and previous. Errors: io, no_space; unavailable when the
   /// content is gone by now, then it has to be downloaded again.
@@ -127,6 +135,7 @@ class Archive {
   /// A record is read, changed and written by one at a time. Held over I/O, which is its purpose:
   /// what it protects is on the disk.
   std::mutex records_mutex_;
+  std::atomic<std::uint64_t> changes_{0};
 };
 
 } // namespace pkc::store

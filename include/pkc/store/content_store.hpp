@@ -134,6 +134,9 @@ class ContentStore {
   /// As open(), by somebody who looks at everything: it does not count as a use of the object.
   virtual Result<std::unique_ptr<StoredObject>> peek(const Key& key) = 0;
 
+  /// Counts as an open(), for somebody who remembers what it gave. Never fails, does no I/O.
+  virtual void note_use(const Key& key) = 0;
+
   /// The whole of an object that is not yet verified, hashed while it is read; the last piece (up
   /// to 64 KiB) is given only after the digest was right. A wrong one fails with corrupt, and the
   /// object is quarantined.

@@ -42,6 +42,8 @@ class RecordStore {
   Result<std::optional<std::string>> get(const Key& key);
   /// The same for somebody who does not use it: it does not count as read.
   Result<std::optional<std::string>> peek(const Key& key);
+  /// Counts as a get(), for somebody who remembers what it gave.
+  void note_use(const Key& key) { parts_.objects.note_use(key); }
   /// Stores, in place of what was there. REQUIRES: text is at most kRecordSizeMax. Errors: io,
   /// no_space; then the old record is there, or none.
   Result<void> put(const Key& key, std::string_view text);

@@ -10,6 +10,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <iterator>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -24,6 +27,11 @@ using http::Request;
 using http::Response;
 using store::Archive;
 using store::ContentObject;
+
+/// A larger answer is made anew each time: what it takes besides is nothing beside its bytes.
+constexpr std::size_t kRepeatedRunsMax = 512; // 64 MiB mostly, and 8 KiB of memory
+/// Headers that are longer may be of an origin that wants to fill our memory.
+constexpr std::size_t kRepeatedHeadersMax = 4 * kKiB;
 
 /// What lies in the file as it is, in pieces of 128 KiB.
 class StoredPieces final : public http::PieceSource {
@@ -43,6 +51,28 @@ class StoredPieces final : public http::PieceSource {
 
  private:
   std::unique_ptr<ContentObject> content_;
+};
+
+/// The same of a file whose runs are known.
+class KnownPieces final : public http::PieceSource {
+ public:
+  KnownPieces(std::shared_ptr<File> file, std::shared_ptr<const Repeatable> known)
+      : file_(std::move(file)), known_(std::move(known)) {}
+
+  Result<http::FilePiece> piece(ByteCount offset, ByteCount length_max) override {
+    const auto& runs = known_->runs;
+    const auto next = std::ranges::upper_bound(runs, offset, {}, &RawRun::content_begin);
+    const RawRun& run = *std::prev(next);
+    const ByteCount end = next == runs.end() ? known_->size : next->content_begin;
+    return http::FilePiece{.file = file_,
+                           .offset = run.file_begin + (offset - run.content_begin),
+                           .length = std::min(end - offset, length_max)};
+  }
+  void when_ready(ByteCount /*offset*/, http::Wake wake) override { wake(); }
+
+ private:
+  const std::shared_ptr<File> file_;
+  const std::shared_ptr<const Repeatable> known_;
 };
 
 /// What has arrived of a download so far.
@@ -93,6 +123,35 @@ void add_safety_headers(Response& response) {
   response.headers.add("Content-Security-Policy", "sandbox; default-src 'none'");
 }
 
+/// A condition can be looked at only when the digest, which is the tag, is known.
+constexpr std::array<std::string_view, 5> kConditions = {
+    "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"};
+
+bool has_any(const Request& request, std::span<const std::string_view> names) {
+  return std::ranges::any_of(request.headers.fields(), [&](const auto& field) {
+    return std::ranges::any_of(
+        names, [&](std::string_view name) { return equals_ignoring_case(field.first, name); });
+  });
+}
+
+bool is_conditional(const Request& request) {
+  return has_any(request, kConditions);
+}
+
+/// Whether a request asks for the file and nothing else, so that all such requests get one answer.
+bool is_plain(const Request& request) {
+  constexpr std::array<std::string_view, 2> kMore = {"Range", "Want-Digest"};
+  return !is_conditional(request) && !has_any(request, kMore);
+}
+
+std::size_t size_of(const http::Headers& headers) {
+  std::size_t size = 0;
+  for (const auto& [name, value] : headers.fields()) {
+    size += name.size() + value.size();
+  }
+  return size;
+}
+
 /// One answer with a stored file. One thread at a time.
 class ContentAnswer {
  public:
@@ -106,7 +165,7 @@ class ContentAnswer {
         contents_(contents),
         cached_(cached) {}
 
-  Result<std::optional<Response>> make();
+  Result<std::optional<ContentResponse>> make();
 
  private:
   [[nodiscard]] bool is_compressed() const {
@@ -118,6 +177,7 @@ class ContentAnswer {
   void describe(Response& response, const ContentPlan& plan, bool encoded) const;
   Result<void> add_whole(Response& response, bool encoded);
   Result<void> add_range(Response& response, http::ByteRange range);
+  Result<std::shared_ptr<const Repeatable>> repeatable(const Response& response, bool encoded);
 
   const Request& request_;
   const store::ArchivedSource source_;
@@ -199,7 +259,15 @@ Result<void> ContentAnswer::add_range(Response& response, http::ByteRange range)
   if (range.length == 0) {
     return {};
   }
-  TRY_ASSIGN(const bool raw, content_->is_raw(range.offset, range.length));
+  TRY_ASSIGN(auto first, content_->raw_piece(range.offset));
+  if (first && first->length >= range.length) { // small files mostly, for which this is faster
+    response.body = http::FileBody{std::move(first->file), first->file_offset, range.length};
+    return {};
+  }
+  bool raw = first.has_value();
+  if (raw) {
+    TRY_ASSIGN(raw, content_->is_raw(range.offset, range.length));
+  }
   if (raw) {
     response.body = http::PiecesBody{
         std::make_shared<StoredPieces>(std::move(content_)), range.offset, range.length};
@@ -210,12 +278,38 @@ Result<void> ContentAnswer::add_range(Response& response, http::ByteRange range)
   return {};
 }
 
-Result<std::optional<Response>> ContentAnswer::make() {
+/// REQUIRES: the response is the whole file.
+Result<std::shared_ptr<const Repeatable>> ContentAnswer::repeatable(const Response& response,
+                                                                    bool encoded) {
+  if (!is_plain(request_) || !content_->verified() || content_->size() == 0 ||
+      size_of(response.headers) > kRepeatedHeadersMax) {
+    return nullptr;
+  }
+  Repeatable again{.content = content_->key(),
+                   .identity = content_->stored().identity,
+                   .size = content_->size(),
+                   .encoded = encoded,
+                   .runs = {},
+                   .field_lines = nullptr};
+  if (!encoded) {
+    TRY_ASSIGN(auto runs, content_->raw_runs(kRepeatedRunsMax));
+    if (!runs) {
+      return nullptr;
+    }
+    again.runs = *std::move(runs);
+  }
+  http::Headers headers = response.headers;
+  headers.set(kCacheStatus, "HIT");
+  again.field_lines = std::make_shared<const std::string>(http::format_fields(headers));
+  return std::make_shared<const Repeatable>(std::move(again));
+}
+
+Result<std::optional<ContentResponse>> ContentAnswer::make() {
   const bool encoded = goes_encoded();
   const http::Representation file = representation(encoded);
   const ContentPlan plan = http::plan_content(request_, file);
   if (plan.status == 412 || plan.status == 416) {
-    return refuse(plan, file);
+    return ContentResponse{refuse(plan, file)};
   }
   Response response = http::make_response(plan.status);
   response.outcome = cached_ == Cached::hit ? Outcome::hit : Outcome::miss;
@@ -228,29 +322,51 @@ Result<std::optional<Response>> ContentAnswer::make() {
       return std::nullopt;
     }
   }
+  std::shared_ptr<const Repeatable> again;
   if (plan.status == 200) {
+    TRY_ASSIGN(again, repeatable(response, encoded));
     TRY(add_whole(response, encoded));
   } else if (plan.status == 206) {
     TRY(add_range(response, plan.range));
   }
-  return response;
-}
-
-/// A condition can be looked at only when the digest, which is the tag, is known.
-bool is_conditional(const Request& request) {
-  constexpr std::array<std::string_view, 5> kConditions = {
-      "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"};
-  return std::ranges::any_of(
-      kConditions, [&](std::string_view name) { return request.headers.get(name).has_value(); });
+  return ContentResponse{std::move(response), std::move(again)};
 }
 
 } // namespace
 
-Result<std::optional<Response>> answer_content(const Request& request,
-                                               Archive::Found found,
-                                               store::ContentAddressedStore& contents,
-                                               Cached cached) {
+Result<std::optional<ContentResponse>> answer_content(const Request& request,
+                                                      Archive::Found found,
+                                                      store::ContentAddressedStore& contents,
+                                                      Cached cached) {
   return ContentAnswer(request, std::move(found), contents, cached).make();
+}
+
+std::optional<Response> repeat_answer(const Request& request,
+                                      std::shared_ptr<const Repeatable> repeatable,
+                                      store::ContentAddressedStore& contents) {
+  if (!is_plain(request) || (repeatable->encoded && !accepts_zstd(request))) {
+    return std::nullopt;
+  }
+  const auto content = contents.open(repeatable->content);
+  if (!content || !*content || !(*content)->verified() ||
+      (*content)->stored().identity != repeatable->identity) {
+    return std::nullopt;
+  }
+  Response response = http::make_response(200);
+  response.outcome = Outcome::hit;
+  response.field_lines = repeatable->field_lines;
+  std::shared_ptr<File> file = (*content)->stored().file;
+  if (repeatable->encoded) {
+    response.body = http::FileBody{std::move(file), 0, repeatable->identity.size};
+  } else if (repeatable->runs.size() == 1) {
+    response.body =
+        http::FileBody{std::move(file), repeatable->runs.front().file_begin, repeatable->size};
+  } else {
+    const ByteCount size = repeatable->size;
+    response.body = http::PiecesBody{
+        std::make_shared<KnownPieces>(std::move(file), std::move(repeatable)), 0, size};
+  }
+  return response;
 }
 
 std::optional<Response> answer_arriving(const Request& request,

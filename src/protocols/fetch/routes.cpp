@@ -4,6 +4,7 @@
 #include "fetch/ask.hpp"
 #include "fetch/content_answer.hpp"
 #include "fetch/fetch_log.hpp"
+#include "fetch/recent_hits.hpp"
 
 #include "pkc/base/assert.hpp"
 #include "pkc/base/stream.hpp"
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,6 +54,8 @@ class FetchRoutes : public std::enable_shared_from_this<FetchRoutes> {
   Response get(Request& request);
 
  private:
+  std::optional<Response> repeat(const Request& request);
+  Response answer(const Request& request);
   Response serve(const Request& request, Ask ask);
   Result<std::optional<Response>> answer_stored(const Request& request,
                                                 const Ask& ask,
@@ -71,6 +75,7 @@ class FetchRoutes : public std::enable_shared_from_this<FetchRoutes> {
   const FetchOptions options_;
   fetch::FetchLog log_;
   http::ClientThrottles clients_;
+  fetch::RecentHits recent_;
   ops::Counter& upstream_changed_;
 };
 
@@ -107,10 +112,30 @@ store::ArchivedSource source_of(const std::string& url,
 }
 
 Response FetchRoutes::get(Request& request) {
-  auto ask = fetch::parse_ask(request.query);
-  Response response = ask ? serve(request, *std::move(ask)) : fetch::answer_wrong_ask(ask.error());
+  auto repeated = repeat(request);
+  Response response = repeated ? *std::move(repeated) : answer(request);
   if (response.status / 100 == 2) { // or it is not known yet
     response.throttle = clients_.of(request.client_address);
+  }
+  return response;
+}
+
+Response FetchRoutes::answer(const Request& request) {
+  auto ask = fetch::parse_ask(request.query);
+  return ask ? serve(request, *std::move(ask)) : fetch::answer_wrong_ask(ask.error());
+}
+
+/// What was answered to the same query a moment ago, if it still holds.
+std::optional<Response> FetchRoutes::repeat(const Request& request) {
+  const SteadyTime begun = services_.clock.steady_now();
+  const auto hit = recent_.find(request.query, services_.archive.changes(), begun);
+  if (!hit) {
+    return std::nullopt;
+  }
+  auto response = fetch::repeat_answer(request, hit->answer, services_.contents);
+  if (response) {
+    services_.archive.note_use(hit->record);
+    log_.hit({hit->source_url, request.client_address, begun}, response->body_length().value_or(0));
   }
   return response;
 }
@@ -136,6 +161,8 @@ Response FetchRoutes::serve(const Request& request, Ask ask) {
 Result<std::optional<Response>> FetchRoutes::answer_stored(const Request& request,
                                                            const Ask& ask,
                                                            Cached cached) {
+  const SteadyTime looked_at = services_.clock.steady_now();
+  const std::uint64_t changes = services_.archive.changes();
   TRY_ASSIGN(auto found, services_.archive.find(ask.text));
   if (!found) {
     return std::nullopt;
@@ -149,7 +176,20 @@ Result<std::optional<Response>> FetchRoutes::answer_stored(const Request& reques
   if (cached == Cached::hit) {
     revalidate(*found);
   }
-  return fetch::answer_content(request, *std::move(found), services_.contents, cached);
+  TRY_ASSIGN(auto content,
+             fetch::answer_content(request, *std::move(found), services_.contents, cached));
+  if (!content) {
+    return std::nullopt;
+  }
+  if (cached == Cached::hit && content->repeatable) {
+    recent_.keep(request.query,
+                 {.source_url = ask.text,
+                  .record = Archive::key_of(ask.text),
+                  .answer = std::move(content->repeatable),
+                  .changes = changes,
+                  .looked_at = looked_at});
+  }
+  return std::move(content->response);
 }
 
 /// Those of the archived file that the request names. What nobody has asked for before is computed

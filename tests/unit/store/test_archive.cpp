@@ -266,6 +266,31 @@ TEST_SUITE("store::Archive with an index") {
     CHECK(world.row(kUrl)->access_count == 2);
   }
 
+  TEST_CASE("changes: every change of a record shows, and nothing else does") {
+    World world;
+    const Sha256 digest = world.store("content");
+    std::uint64_t before = world.archive.changes();
+    const auto changed = [&] {
+      return std::exchange(before, world.archive.changes()) != world.archive.changes();
+    };
+    REQUIRE(world.archive.publish(make_source(digest, 7)));
+    CHECK(changed());
+    REQUIRE(world.archive.find(kUrl).value());
+    CHECK_FALSE(changed());
+    REQUIRE(world.archive.amend(kUrl, digest, [](auto& source) { source.etag = "new"; }));
+    CHECK(changed());
+    REQUIRE(world.archive.remove(Archive::key_of(kUrl)).value());
+    CHECK(changed());
+  }
+
+  TEST_CASE("note_use: counts as a find()") {
+    World world;
+    REQUIRE(world.archive.publish(make_source(world.store("content"), 7)));
+    const std::uint64_t before = world.fixture.reads("fetch");
+    world.archive.note_use(Archive::key_of(kUrl));
+    CHECK(world.fixture.reads("fetch") == before + 1);
+  }
+
   TEST_CASE("remove: record and content go, and so does the row") {
     Listed world;
     const Sha256 digest = world.publish(kUrl, "content");
