@@ -1,10 +1,11 @@
 // load: drives one HTTP server with one kind of request and prints one line of JSON.
 //
 //   load --port N --mode get|head|miss|put [--path /a]… [--paths FILE] [--size BYTES]
-//        [--connections N] [--requests N] [--requests-per-connection N] [--duration-ms N]
-//        [--seed N] [--address IPV4]
+//        [--header "Name: value"] [--connections N] [--requests N] [--requests-per-connection N]
+//        [--duration-ms N] [--seed N] [--address IPV4]
 //
-// Every answer is checked. Exit codes: 0 all were right, 1 one was not (the reason on standard
+// --header goes with get, head and miss. Every answer is checked; without --size an answer may have
+// any. Exit codes: 0 all were right, 1 one was not (the reason on standard
 // error), 2 wrong arguments.
 
 #include "bench/client.hpp"
@@ -92,6 +93,10 @@ Result<void> apply(Arguments& arguments, std::string_view name, const std::strin
   }
   if (name == "--paths") {
     return read_paths(value, arguments.workload.paths);
+  }
+  if (name == "--header") {
+    arguments.workload.header = value;
+    return {};
   }
   if (name == "--address") {
     arguments.load.address = value;

@@ -9,10 +9,15 @@ namespace {
 constexpr std::string_view kMissPrefix = "e0";
 constexpr std::string_view kPutPrefix = "f0";
 
-std::string request_head(std::string_view method, std::string_view path, std::string_view host) {
+std::string request_head(std::string_view method,
+                         std::string_view path,
+                         const WorkloadOptions& options) {
   std::string head(method);
-  head.append(" ").append(path).append(" HTTP/1.1\r\nHost: ").append(host).append("\r\n\r\n");
-  return head;
+  head.append(" ").append(path).append(" HTTP/1.1\r\nHost: ").append(options.host).append("\r\n");
+  if (!options.header.empty()) {
+    head.append(options.header).append("\r\n");
+  }
+  return head.append("\r\n");
 }
 
 } // namespace
@@ -44,10 +49,10 @@ Result<Workload> Workload::make(WorkloadOptions options) {
 Workload::Workload(WorkloadOptions options) : options_(std::move(options)) {
   const std::string_view method = options_.mode == Mode::head ? "HEAD" : "GET";
   for (const std::string& path : options_.paths) {
-    heads_.push_back(request_head(method, path, options_.host));
+    heads_.push_back(request_head(method, path, options_));
   }
   if (options_.mode == Mode::put) {
-    upload_.emplace(options_.host, options_.size);
+    upload_.emplace(options_.host, options_.size.value_or(0));
   }
 }
 
@@ -60,7 +65,7 @@ void Workload::next(std::string& head) {
       return;
     case Mode::miss:
       head = request_head(
-          "GET", "/v1/artifacts/" + make_key(kMissPrefix, options_.seed, index), options_.host);
+          "GET", "/v1/artifacts/" + make_key(kMissPrefix, options_.seed, index), options_);
       return;
     case Mode::put:
       if (upload_) {

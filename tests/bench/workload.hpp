@@ -27,9 +27,10 @@ std::optional<Mode> parse_mode(std::string_view name);
 struct WorkloadOptions {
   Mode mode = Mode::get;
   std::string host;               ///< value of the Host field
+  std::string header;             ///< get, head and miss: one more line, or nothing
   std::vector<std::string> paths; ///< get and head: taken in turn
-  ByteCount size = 0;             ///< get and head: bytes of every object; put: of the output file
-  std::uint64_t seed = 0;         ///< of the keys of miss and put
+  std::optional<ByteCount> size; ///< get and head: of every object, or any; put: of the output file
+  std::uint64_t seed = 0;        ///< of the keys of miss and put
 };
 
 /// An endless sequence of requests. One thread at a time.
