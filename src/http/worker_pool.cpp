@@ -1,6 +1,6 @@
 #include "worker_pool.hpp"
 
-#include <sched.h>
+#include "pkc/base/processors.hpp"
 
 #include <pthread.h>
 
@@ -13,17 +13,6 @@
 namespace pkc::http {
 
 namespace {
-
-/// How many threads can run at once: of all cores those that we may use, which is less in a
-/// container or when pinned.
-std::size_t usable_cores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  if (::sched_getaffinity(0, sizeof(cores), &cores) != 0) { // more cores than the set has room for
-    return std::max<std::size_t>(std::thread::hardware_concurrency(), 1);
-  }
-  return static_cast<std::size_t>(CPU_COUNT(&cores));
-}
 
 /// Even on one core a blocked worker should leave more than one other.
 constexpr std::size_t kRunnersMin = 2;

@@ -1,6 +1,7 @@
 #include "pkc/store/content_addressed_store.hpp"
 
 #include "pkc/base/assert.hpp"
+#include "pkc/base/background_sha256.hpp"
 #include "pkc/store/room.hpp"
 
 #include <algorithm>
@@ -78,7 +79,7 @@ class EncodingWriter final : public ContentWriter, private SeekableZstdObserver 
   const ContentAddressedParts parts_;
   const std::unique_ptr<ObjectWriter> object_;
   SeekableZstdWriter encoder_;
-  Sha256Hasher hasher_;
+  BackgroundSha256 hasher_;
   std::optional<Sha256> digest_; ///< once it is finished
   std::optional<Error> failure_;
   std::shared_ptr<GrowingContent> growing_; ///< null: nobody reads meanwhile

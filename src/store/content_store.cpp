@@ -5,6 +5,7 @@
 #include "verification.hpp"
 
 #include "pkc/base/assert.hpp"
+#include "pkc/base/background_sha256.hpp"
 #include "pkc/base/seekable_zstd.hpp"
 
 #include <utility>
@@ -96,7 +97,11 @@ class LocalObjectWriter final : public ObjectWriter {
                     std::optional<Key> key,
                     std::unique_ptr<blob::Upload> upload,
                     std::shared_ptr<Room::Share> share)
-      : store_(store), key_(std::move(key)), share_(std::move(share)), upload_(std::move(upload)) {}
+      : store_(store),
+        key_(std::move(key)),
+        share_(std::move(share)),
+        upload_(std::move(upload)),
+        hasher_(key_ ? BackgroundSha256::kAlwaysInline : BackgroundSha256::kInlineMax) {}
 
   Result<void> write(ByteSpan bytes) override {
     if (share_) {
@@ -150,7 +155,8 @@ class LocalObjectWriter final : public ObjectWriter {
   std::optional<Key> key_;
   std::shared_ptr<Room::Share> share_;   // goes after the upload's file
   std::unique_ptr<blob::Upload> upload_; // null after commit
-  Sha256Hasher hasher_;
+  /// What has a key comes with its digests: so many uploads at once that each core has one anyway.
+  BackgroundSha256 hasher_;
   ByteCount size_ = 0;
 };
 

@@ -39,7 +39,9 @@ struct ContentCommit {
 /// Content being written. Destroyed without commit() it leaves nothing. One thread at a time, but
 /// for what growing() gives.
 ///
-/// Takes 200 KiB of memory, and about 4 MiB more while content comes that can be compressed.
+/// Takes 200 KiB of memory, and about 4 MiB more while content comes that can be compressed. Of
+/// more than 4 MiB the digests are taken by two threads of its own (BackgroundSha256), for another
+/// MiB.
 class ContentWriter : public ByteSink {
  public:
   /// Of the content. Errors: io, no_space; it may wait for room, also that of the spool. too_large
