@@ -4,6 +4,7 @@
 #include "job.hpp"
 
 #include "pkc/base/clock.hpp"
+#include "pkc/base/processors.hpp"
 #include "pkc/base/result.hpp"
 #include "pkc/base/unique_handle.hpp"
 #include "pkc/blob/backend.hpp"
@@ -24,6 +25,7 @@
 #include "pkc/store/room.hpp"
 #include "pkc/store/scrub.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -42,6 +44,15 @@ inline constexpr std::string_view kPolykitSpace = "polykit";
 inline constexpr std::string_view kContentSpace = "cas";
 /// Which URL has which content.
 inline constexpr std::string_view kFetchSpace = store::kArchiveSpace;
+
+/// Kept for the next one who compresses.
+inline constexpr std::size_t kIdleEncoders = 4;
+/// Threads that compress beside those who receive: none on a single core, and with four even a fast
+/// origin is no faster.
+inline std::size_t encoding_helpers() {
+  constexpr std::size_t kHelpersMax = 4;
+  return std::min(usable_cores() - 1, kHelpersMax);
+}
 
 /// The database of the index, in the storage directory.
 inline constexpr std::string_view kIndexFile = "index.db";
@@ -156,7 +167,7 @@ class Storage {
   std::unique_ptr<index::Index> index_;
   store::Room room_;
   ZstdContextPool decoders_;
-  ZstdEncoderPool encoders_;
+  ZstdEncoderPool encoders_{kIdleEncoders, encoding_helpers()};
   Space polykit_;
   Space content_;
   Space fetch_;

@@ -3,8 +3,6 @@
 #include "pkc/base/assert.hpp"
 #include "pkc/base/seekable_zstd.hpp"
 
-#include <zstd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <span>
@@ -15,6 +13,7 @@ namespace pkc {
 
 namespace {
 
+using zstd::is_worth_it;
 using zstd::kBlockHeaderSize;
 using zstd::kBlockSizeMax;
 using zstd::kRawFrameHeader;
@@ -29,62 +28,10 @@ constexpr std::size_t kHeadSize =
     zstd::kSkippableHeaderSize + zstd::kPage + zstd::kRawFrameHeadSize;
 constexpr std::size_t kFrameSize = kSeekableFrameSize;
 
-constexpr int kLevel = 3;
 /// Only shows whether there is something to gain, as fast as can be.
 constexpr int kSampleLevel = 1;
 
-/// Below a gain of 3 % it is better to have the content as it is: it goes out by sendfile.
-bool is_worth_it(std::size_t compressed, std::size_t content) {
-  return compressed < content - content / 32;
-}
-
 } // namespace
-
-void ZstdEncoderPool::ContextTraits::close(Type context) noexcept {
-  ZSTD_freeCCtx(context);
-}
-
-Result<ZstdEncoderPool::Context> ZstdEncoderPool::acquire() {
-  Context context;
-  {
-    const auto idle = idle_.lock();
-    if (!idle->empty()) {
-      context = std::move(idle->back());
-      idle->pop_back();
-    }
-  }
-  if (!context.handle) {
-    context.handle.reset(ZSTD_createCCtx());
-    context.content = std::make_unique_for_overwrite<std::byte[]>(kFrameSize);
-    context.output = std::make_unique_for_overwrite<std::byte[]>(ZSTD_compressBound(kFrameSize));
-  }
-  if (!context.handle) {
-    return fail(Errc::unavailable, "no memory for a zstd context");
-  }
-  return context;
-}
-
-void ZstdEncoderPool::release(Context context) {
-  const auto idle = idle_.lock();
-  if (idle->size() < idle_max_) {
-    idle->push_back(std::move(context));
-  }
-}
-
-Result<ByteSpan> ZstdEncoderPool::compress(Context& context, ByteSpan content, int level) {
-  ZSTD_CCtx* const handle = context.handle.get();
-  for (const auto& [parameter, value] :
-       {std::pair(ZSTD_c_compressionLevel, level), std::pair(ZSTD_c_checksumFlag, 1)}) {
-    PKC_ASSERT(ZSTD_isError(ZSTD_CCtx_setParameter(handle, parameter, value)) == 0);
-  }
-  const std::size_t size = ZSTD_compress2(
-      handle, context.output.get(), ZSTD_compressBound(kFrameSize), content.data(), content.size());
-  if (ZSTD_isError(size) != 0) {
-    // There is room for whatever comes, so only memory can be missing.
-    return fail(Errc::unavailable, std::string("zstd: ") + ZSTD_getErrorName(size));
-  }
-  return ByteSpan(context.output.get(), size);
-}
 
 SeekableZstdWriter::SeekableZstdWriter(ByteSink& target,
                                        ZstdEncoderPool& pool,
@@ -92,6 +39,9 @@ SeekableZstdWriter::SeekableZstdWriter(ByteSink& target,
     : target_(target), pool_(pool), observer_(observer) {}
 
 SeekableZstdWriter::~SeekableZstdWriter() {
+  for (const auto& job : pending_) {
+    pool_.drop(job);
+  }
   if (context_.handle) {
     pool_.release(std::move(context_));
   }
@@ -107,7 +57,8 @@ Result<void> SeekableZstdWriter::write(ByteSpan bytes) {
 
 /// Takes as much as belongs to the current state; returns how much that was.
 Result<std::size_t> SeekableZstdWriter::take(ByteSpan bytes) {
-  if (frame_content_ == 0 && entries_.size() + 2 > kSeekableFramesMax) { // one may be padding
+  // One entry may be padding.
+  if (frame_content_ == 0 && entries_.size() + pending_.size() + 2 > kSeekableFramesMax) {
     return fail(Errc::too_large, "content has more than 1 TiB");
   }
   const ByteSpan rest = bytes.first(std::min(bytes.size(), kFrameSize - frame_content_));
@@ -177,8 +128,12 @@ Result<void> SeekableZstdWriter::decide() {
   const auto sample = ZstdEncoderPool::compress(context, held(), kSampleLevel);
   if (!sample || !is_worth_it(sample->size(), held_)) {
     pool_.release(std::move(context));
+    if (!sample) {
+      return std::unexpected(sample.error());
+    }
+    TRY(put_pending()); // its own blocks go to the target at once
     begin_raw();
-    return sample ? Result<void>{} : std::unexpected(sample.error());
+    return {};
   }
   context_ = std::move(context);
   std::memcpy(context_.content.get(), held().data(), held_);
@@ -273,10 +228,11 @@ Result<void> SeekableZstdWriter::finish() {
     TRY(close_frame());
   } else if (frame_ == Frame::compressed) {
     TRY(end_compressed());
-  } else if (frame_content_ > 0 || entries_.empty()) {
+  } else if (frame_content_ > 0 || (entries_.empty() && pending_.empty())) {
     // Also of nothing at all: not every decoder takes a file that has no frame.
     TRY(end_small());
   }
+  TRY(put_pending());
   return write_table();
 }
 
@@ -292,41 +248,60 @@ Result<void> SeekableZstdWriter::end_small() {
   return close_frame();
 }
 
+/// Leaves a whole frame to the threads of the pool as far as they have not enough to do, so that
+/// the next one can come meanwhile.
 Result<void> SeekableZstdWriter::end_compressed() {
   TRY(tell_compressed());
-  const ByteSpan content(context_.content.get(), frame_content_);
-  TRY_ASSIGN(const ByteSpan output, ZstdEncoderPool::compress(context_, content, kLevel));
-  if (is_worth_it(output.size(), content.size())) {
-    TRY(put(output));
-  } else {
-    // The sample was not like the rest.
-    TRY(write_raw(content));
+  const auto job = std::make_shared<ZstdEncoderPool::Job>();
+  job->context = std::move(context_);
+  job->size = frame_content_;
+  begin_frame();
+  const bool whole = job->size == kFrameSize; // a shorter one is the last
+  while (!whole || !pool_.offer(job)) {
+    if (pending_.empty()) {
+      pending_.push_back(job);
+      return put_pending();
+    }
+    TRY(put_first_pending());
   }
-  pool_.release(std::move(context_));
-  return close_frame();
+  pending_.push_back(job);
+  return {};
 }
 
-/// Writes a whole frame of raw blocks.
-Result<void> SeekableZstdWriter::write_raw(ByteSpan content) {
-  begin_raw();
-  while (!content.empty()) {
-    held_ = std::min(content.size(), block_room().content);
-    std::memcpy(block_.get() + kHeadSize, content.data(), held_);
-    content = content.subspan(held_);
-    TRY(write_block(content.empty()));
+Result<void> SeekableZstdWriter::put_first_pending() {
+  const auto job = std::move(pending_.front());
+  pending_.pop_front();
+  const auto frame = pool_.collect(job);
+  const Result<void> written = frame ? put(*frame) : std::unexpected(frame.error());
+  pool_.release(std::move(job->context));
+  TRY(written);
+  entries_.push_back({.stored = static_cast<std::uint32_t>(frame->size()),
+                      .content = static_cast<std::uint32_t>(job->size)});
+  frame_begin_ = stored_size_;
+  return {};
+}
+
+Result<void> SeekableZstdWriter::put_pending() {
+  while (!pending_.empty()) {
+    TRY(put_first_pending());
   }
   return {};
 }
 
+/// Of raw blocks.
 Result<void> SeekableZstdWriter::close_frame() {
   entries_.push_back({.stored = static_cast<std::uint32_t>(stored_size_ - frame_begin_),
                       .content = static_cast<std::uint32_t>(frame_content_)});
   frame_begin_ = stored_size_;
+  begin_frame();
+  return {};
+}
+
+void SeekableZstdWriter::begin_frame() {
   frame_content_ = 0;
   told_ = 0;
   is_regular_ = true;
   frame_ = Frame::undecided;
-  return {};
 }
 
 Result<void> SeekableZstdWriter::write_table() {

@@ -78,7 +78,7 @@ class SpacesFixture {
   store::Room room_;
   std::unique_ptr<index::Index> index_;
   ZstdContextPool decoders_;
-  ZstdEncoderPool encoders_;
+  ZstdEncoderPool encoders_{4, 2};
   std::unique_ptr<blob::Backend> backend_;
   std::unique_ptr<Space> cas_;
   std::unique_ptr<Space> fetch_;

@@ -10,10 +10,13 @@
 #include "pkc/base/unique_handle.hpp"
 #include "pkc/base/zstd.hpp"
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 struct ZSTD_CCtx_s;
@@ -26,14 +29,22 @@ inline constexpr ByteCount kSeekableFrameSize = 1 * kMiB;
 /// More frames are neither written nor read: 1 TiB of content, and a table of 8 MiB.
 inline constexpr std::size_t kSeekableFramesMax = std::size_t{1024} * 1024;
 
-/// Encoding contexts for many threads, with the buffer of one frame each. Thread-safe. Outlives its
-/// writers.
+/// Encoding contexts for many threads, with the buffer of one frame each, and threads that compress
+/// frames beside those who write them. Thread-safe. Outlives its writers.
 class ZstdEncoderPool {
  public:
-  /// `idle_max`: contexts kept for reuse; each takes about 4 MiB.
-  explicit ZstdEncoderPool(std::size_t idle_max = 4) : idle_max_(idle_max) {}
+  /// `idle_max`: contexts kept for reuse; each takes about 4 MiB. `helpers`: threads, begun with
+  /// the first whole frame; at most twice as many frames are with them, of all writers together.
+  /// With none each writer compresses by itself. What is written is the same.
+  explicit ZstdEncoderPool(std::size_t idle_max = 4, std::size_t helpers = 0)
+      : idle_max_(idle_max), helpers_(helpers) {}
+  ZstdEncoderPool(const ZstdEncoderPool&) = delete;
+  ZstdEncoderPool& operator=(const ZstdEncoderPool&) = delete;
+  ZstdEncoderPool(ZstdEncoderPool&&) = delete;
+  ZstdEncoderPool& operator=(ZstdEncoderPool&&) = delete;
+  ~ZstdEncoderPool();
 
-  [[nodiscard]] std::size_t idle_contexts() { return idle_.lock()->size(); }
+  [[nodiscard]] std::size_t idle_contexts() { return state_.lock()->idle.size(); }
 
  private:
   friend class SeekableZstdWriter;
@@ -48,15 +59,44 @@ class ZstdEncoderPool {
     std::unique_ptr<std::byte[]> content; ///< of one frame
     std::unique_ptr<std::byte[]> output;  ///< for what it may become
   };
+  /// A frame whose content is complete.
+  struct Job {
+    Context context;
+    std::size_t size = 0; ///< of the content
+    // Under the lock of the pool:
+    bool offered = false;
+    bool done = false;
+    Result<ByteSpan> frame = ByteSpan(); ///< once it is done; in the context's output
+  };
+  struct State {
+    std::vector<Context> idle;
+    std::deque<std::shared_ptr<Job>> queue; ///< of jobs that nobody has begun
+    std::size_t offered = 0;                ///< jobs that were not collected yet
+    std::vector<std::jthread> threads;
+    bool stopping = false;
+  };
 
   /// Errors: unavailable when there is no memory.
   Result<Context> acquire();
   /// Compresses up to the content of one frame into the context's output.
   static Result<ByteSpan> compress(Context& context, ByteSpan content, int level);
+  /// The whole frame: compressed, or raw when that is better.
+  static Result<ByteSpan> encode(Context& context, std::size_t size);
+  /// Lets a thread do it. False when enough is with them.
+  bool offer(const std::shared_ptr<Job>& job);
+  /// The frame; whoever asks does it when nobody has begun. To be called once.
+  Result<ByteSpan> collect(const std::shared_ptr<Job>& job);
+  /// collect() for a job that nobody wants any more.
+  void drop(const std::shared_ptr<Job>& job);
   void release(Context context);
+  bool has_helper(State& state);
+  void help();
 
   const std::size_t idle_max_;
-  Guarded<std::vector<Context>> idle_;
+  const std::size_t helpers_;
+  std::condition_variable queued_;
+  std::condition_variable done_;
+  Guarded<State> state_;
 };
 
 /// Hears where content goes while it is written, each byte in one of the two ways.
@@ -79,7 +119,8 @@ class SeekableZstdObserver {
 /// whether it would is tried on its first 64 KiB, so content that is compressed already passes at
 /// the speed of copying. Raw blocks are written as soon as they are full: at most 128 KiB of
 /// content are with the writer and neither with the target nor with the observer. Only a compressed
-/// frame takes more memory, a context of the pool (about 4 MiB).
+/// frame takes more memory, a context of the pool (about 4 MiB); with helpers in the pool there may
+/// be several of them, which reach the target in order and at the latest with finish().
 ///
 /// The table's own checksums are not used: compressed frames have a checksum of their own, which
 /// every decoder checks.
@@ -125,6 +166,8 @@ class SeekableZstdWriter : public ByteSink {
   void hold(ByteSpan bytes);
   [[nodiscard]] ByteSpan held() const;
   Result<void> decide();
+  Result<void> put_first_pending();
+  Result<void> put_pending();
   Result<void> tell_compressed();
   struct BlockRoom {
     std::size_t content = 0; ///< how much a block may have that begins now
@@ -136,15 +179,16 @@ class SeekableZstdWriter : public ByteSink {
   Result<void> write_block(bool last);
   Result<void> end_small();
   Result<void> end_compressed();
-  Result<void> write_raw(ByteSpan content);
   Result<void> close_frame();
+  void begin_frame();
   Result<void> write_table();
   Result<void> put(ByteSpan bytes);
 
   ByteSink& target_;
   ZstdEncoderPool& pool_;
   SeekableZstdObserver* const observer_;
-  ZstdEncoderPool::Context context_; ///< of a compressed frame
+  ZstdEncoderPool::Context context_;                          ///< of a compressed frame
+  std::deque<std::shared_ptr<ZstdEncoderPool::Job>> pending_; ///< frames before the current one
   std::unique_ptr<std::byte[]> block_;
   Frame frame_ = Frame::undecided;
   std::size_t held_ = 0;          ///< bytes of content in block_

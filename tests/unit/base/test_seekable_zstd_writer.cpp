@@ -6,9 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <thread>
 
 using pkc::as_bytes;
 using pkc::ByteCount;
@@ -24,6 +26,7 @@ using pkc::test::encode;
 using pkc::test::kBlock;
 using pkc::test::Kind;
 using pkc::test::kKinds;
+using pkc::test::kLargest;
 using pkc::test::kSizes;
 using pkc::test::Listener;
 using pkc::test::make_content;
@@ -285,5 +288,73 @@ TEST_SUITE("base::SeekableZstdWriter") {
     const auto written = writer.write(as_bytes(noise().substr(0, kMiB)));
     REQUIRE_FALSE(written);
     CHECK(written.error().code == Errc::no_space);
+  }
+
+  TEST_CASE("helpers: what is written is the same as without, by several writers at once") {
+    ZstdEncoderPool pool(4, 3);
+    std::array<StringSink, kKinds.size()> sinks;
+    {
+      std::vector<std::jthread> threads;
+      for (std::size_t i = 0; i < kKinds.size(); ++i) {
+        threads.emplace_back([&pool, &sink = sinks[i], text = make_content(kKinds[i], kLargest)] {
+          SeekableZstdWriter writer(sink, pool, nullptr);
+          for (std::size_t at = 0; at < text.size(); at += 70'000) {
+            static_cast<void>(writer.write(as_bytes(std::string_view(text).substr(at, 70'000))));
+          }
+          static_cast<void>(writer.finish());
+        });
+      }
+    }
+    for (std::size_t i = 0; i < kKinds.size(); ++i) {
+      CAPTURE(static_cast<int>(kKinds[i]));
+      CHECK((sinks[i].text == encode(make_content(kKinds[i], kLargest))));
+    }
+  }
+
+  TEST_CASE("helpers: raw frames wait for the compressed ones before them") {
+    ZstdEncoderPool pool(4, 2);
+    const std::string content = make_content(Kind::mixed, kLargest);
+    StringSink sink;
+    Listener listener(sink.text);
+    SeekableZstdWriter writer(sink, pool, &listener);
+    REQUIRE(writer.write(as_bytes(content)));
+    REQUIRE(writer.finish());
+    CHECK((listener.content == content)); // read where it was said to lie
+  }
+
+  TEST_CASE("helpers: an error of the target ends it, whichever frame it comes with") {
+    const std::string content = make_content(Kind::compressible, kLargest);
+    std::size_t room = 0;
+    for (bool good = false; !good; ++room) {
+      class Full final : public pkc::ByteSink {
+       public:
+        explicit Full(std::size_t writes) : left_(writes) {}
+        Result<void> write(ByteSpan /*bytes*/) override {
+          return left_-- > 0 ? Result<void>{} : pkc::fail(Errc::no_space, "full");
+        }
+
+       private:
+        std::size_t left_;
+      } full(room);
+      ZstdEncoderPool pool(4, 2);
+      SeekableZstdWriter writer(full, pool, nullptr);
+      auto written = writer.write(as_bytes(content));
+      written = written ? writer.finish() : written;
+      good = written.has_value();
+      CHECK((good || written.error().code == Errc::no_space));
+    }
+    CHECK(room == 7); // six writes are needed: five frames and the table
+  }
+
+  TEST_CASE("helpers: a writer that goes early leaves its contexts to others") {
+    ZstdEncoderPool pool(8, 2);
+    StringSink sink;
+    {
+      SeekableZstdWriter writer(sink, pool, nullptr);
+      REQUIRE(writer.write(as_bytes(make_content(Kind::compressible, 3 * kMiB + 100'000))));
+      CHECK(sink.text.empty()); // three frames are with the helpers
+      CHECK(pool.idle_contexts() == 0);
+    }
+    CHECK(pool.idle_contexts() == 4);
   }
 }
