@@ -6,6 +6,8 @@
 #include "fetching.hpp"
 #include "rate_limit.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -181,6 +183,7 @@ void PooledDownloads::check(CheckRequest request) {
 }
 
 void PooledDownloads::work() {
+  static_cast<void>(::pthread_setname_np(::pthread_self(), "download")); // for humans only
   while (true) {
     Task task;
     std::stop_token stop;

@@ -73,7 +73,9 @@ class Fetching {
   [[nodiscard]] static Attempt explain(const Error& error);
   bool rest(unsigned attempts, const Failure& failure);
   std::optional<Failure> complete(const Closing& closing);
-  Result<std::vector<Checksum>> checksums(const std::vector<std::vector<Checksum>>& wishes);
+  Result<std::vector<Checksum>> checksums(const std::vector<std::vector<Checksum>>& wishes,
+                                          const Sha256& digest);
+  Result<Checksum> checksum(ChecksumAlgorithm algorithm, const Sha256& digest);
   std::optional<Failure> store(Arrived arrived);
 
   const Fetchers& fetchers_;
@@ -177,18 +179,26 @@ std::optional<Failure> Fetching::receive() {
   }
 }
 
-/// All values that somebody asked for, by reading what has arrived.
-Result<std::vector<Checksum>> Fetching::checksums(
-    const std::vector<std::vector<Checksum>>& wishes) {
+/// Of what has arrived. Only the SHA-256 is known already.
+Result<Checksum> Fetching::checksum(ChecksumAlgorithm algorithm, const Sha256& digest) {
+  if (algorithm == ChecksumAlgorithm::sha256) {
+    return Checksum{algorithm, digest.hex()};
+  }
+  ArrivedSource source(*sink_.content());
+  return checksum_of(source, algorithm);
+}
+
+/// All values that somebody asked for.
+Result<std::vector<Checksum>> Fetching::checksums(const std::vector<std::vector<Checksum>>& wishes,
+                                                  const Sha256& digest) {
   std::vector<Checksum> found;
   for (const ChecksumAlgorithm algorithm : kChecksumAlgorithms) {
     const bool asked = std::ranges::any_of(wishes, [&](const auto& wish) {
       return std::ranges::find(wish, algorithm, &Checksum::algorithm) != wish.end();
     });
     if (asked) {
-      ArrivedSource source(*sink_.content());
-      TRY_ASSIGN(auto checksum, checksum_of(source, algorithm));
-      found.push_back(std::move(checksum));
+      TRY_ASSIGN(auto value, checksum(algorithm, digest));
+      found.push_back(std::move(value));
     }
   }
   return found;
@@ -216,7 +226,7 @@ std::optional<Failure> Fetching::complete(const Closing& closing) {
   }
   const auto wishes = download_.seal();
   Arrived arrived{.digest = *digest, .size = sink_.writer().size(), .checksums = {}};
-  auto found = checksums(wishes);
+  auto found = checksums(wishes, *digest);
   if (!found) {
     return internal_failure(found.error());
   }
