@@ -504,33 +504,6 @@ TEST_SUITE("http::AccessControl") {
     CHECK(AccessControl().quota_uses().empty());
   }
 
-  TEST_CASE("quota: of what others count, what has changed since the last time counts") {
-    AccessRules rules = plain_rules();
-    rules.tokens.back().limits.write_bytes_per_day = 100;
-    Door door(rules);
-    const auto today = std::chrono::floor<std::chrono::days>(door.clock.wall_now());
-    const auto uses = [](std::chrono::sys_days day, ByteCount written) {
-      return std::vector<QuotaUse>{{.name = "writer", .day = day, .written = written}};
-    };
-    CHECK(door.put("/nix/a", "writer", std::string(10, 'x')) == 201);
-
-    door.control().add_quota_uses(uses(today, 10), uses(today, 60));
-    CHECK(door.control().quota_uses() == uses(today, 60));
-    door.control().add_quota_uses(uses(today, 60), {}); // nobody has said anything
-    CHECK(door.control().quota_uses() == uses(today, 60));
-    door.control().add_quota_uses(uses(today, 60), uses(today, 40)); // an upload has failed there
-    CHECK(door.control().quota_uses() == uses(today, 40));
-    door.control().add_quota_uses(uses(today, 90), uses(today, 0));
-    CHECK(door.control().quota_uses() == uses(today, 0));
-
-    const auto tomorrow = today + std::chrono::days(1);
-    door.control().add_quota_uses(uses(today, 90), uses(tomorrow, 30));
-    CHECK(door.control().quota_uses() == uses(tomorrow, 30));
-    door.clock.advance(24h);
-    CHECK(door.put("/nix/b", "writer", std::string(71, 'x')) == 403);
-    CHECK(door.put("/nix/b", "writer", std::string(70, 'x')) == 201);
-  }
-
   TEST_CASE("quota: what was stored counts, a day long") {
     AccessRules rules = plain_rules();
     rules.tokens.back().limits.write_bytes_per_day = 100;

@@ -109,6 +109,31 @@ TEST_SUITE("http::TokenUsage") {
 
     CHECK_FALSE(usage.take(share, 1, quota(50), WallTime{}));
   }
+
+  TEST_CASE("quota: of what others count, what has changed since the last time counts") {
+    const std::chrono::sys_days today{std::chrono::days(1)};
+    const WallTime now = today;
+    TokenUsage usage;
+    QuotaShare share;
+    CHECK(usage.take(share, 10, quota(100), now));
+
+    usage.add_written({.day = today, .bytes = 10}, {.day = today, .bytes = 60});
+    CHECK(usage.written().bytes == 60);
+    usage.add_written({.day = today, .bytes = 60}, {.day = today, .bytes = 40}); // one has failed
+    CHECK(usage.written().bytes == 40);
+    usage.add_written({}, {.day = today - std::chrono::days(1), .bytes = 90});
+    CHECK(usage.written().bytes == 40);
+    usage.add_written({.day = today, .bytes = 90}, {.day = today, .bytes = 0});
+    CHECK(usage.written().bytes == 0);
+    usage.settle(share, 0); // of which nothing is left
+    CHECK(usage.written().bytes == 0);
+
+    usage.add_written({.day = today, .bytes = 90},
+                      {.day = today + std::chrono::days(1), .bytes = 30});
+    QuotaShare tomorrow;
+    CHECK_FALSE(usage.take(tomorrow, 71, quota(100), now + 24h));
+    CHECK(usage.take(tomorrow, 70, quota(100), now + 24h));
+  }
 }
 
 } // namespace
