@@ -276,8 +276,8 @@ constexpr std::array kRows = {
         .section = "Downloads",
         .field = number<&Settings::fetch_downloads_max>("N", {.min = 1, .max = 1000}),
         .initial = "64",
-        .help = "How many downloads go on at once, each with a thread; a thousand more may wait. "
-                "Any number of clients share one."},
+        .help = "How many downloads go on at once, each with a thread, and a large one with two "
+                "more; a thousand more may wait. Any number of clients share one."},
     Row{.name = "fetch-background",
         .section = "Downloads",
         .field = duration<&Settings::fetch_background>(0ms, 24h),
