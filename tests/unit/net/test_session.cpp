@@ -143,6 +143,25 @@ TEST_SUITE("net::Session") {
     }
   }
 
+  TEST_CASE("ask: a body that comes and comes ends with the time, too") {
+    const ScriptedOrigin server([](Peer& peer, std::size_t /*number*/) {
+      peer.read_head();
+      peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
+      while (peer.send(std::string(64 * kKiB, 'x'))) {
+      }
+    });
+    class Nowhere final : public ByteSink {
+      Result<void> write(ByteSpan /*bytes*/) override { return {}; }
+    };
+    Nowhere nowhere;
+
+    const auto asked = make_session(origin_of(server), {.timeout = std::chrono::milliseconds{50}})
+                           ->ask("GET", "/", nowhere);
+
+    REQUIRE(!asked.has_value());
+    CHECK(asked.error().code == Errc::timeout);
+  }
+
   TEST_CASE("ask: what the sink has against it comes out") {
     class Full final : public ByteSink {
       Result<void> write(ByteSpan /*bytes*/) override { return fail(Errc::no_space, "full"); }
