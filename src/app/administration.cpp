@@ -250,11 +250,12 @@ std::string url_of(const config::Settings& settings) {
 }
 
 /// An index in memory would know nothing, and forget what is done. Errors: unavailable.
-Result<void> require_index(const Storage& storage) {
+Result<void> require_index(Storage& storage) {
   if (!storage.index_trouble().empty()) {
     return fail(Errc::unavailable, "the index cannot be used: " + storage.index_trouble());
   }
-  return {};
+  // A server goes on while a slow disk opens it; a command has nothing to do without.
+  return storage.index().flush();
 }
 
 Result<std::unique_ptr<Storage>> open_alone(const config::Settings& settings, StorageParts parts) {
