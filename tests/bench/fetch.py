@@ -2,7 +2,7 @@
 """Compares /fetch with what it stands in front of: the engine's own GET, and the origin itself.
 
     python3 tests/bench/fetch.py                  about six minutes, 5 GiB of disk
-    python3 tests/bench/fetch.py --only cold --rounds 3
+    python3 tests/bench/fetch.py --only "cold 1" --rounds 3
     python3 tests/bench/fetch.py --markdown       the table for the README
     python3 tests/bench/fetch.py --quick          does it all run, and right?
 
