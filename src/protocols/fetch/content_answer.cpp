@@ -29,7 +29,7 @@ using store::Archive;
 using store::ContentObject;
 
 /// A larger answer is made anew each time: what it takes besides is nothing beside its bytes.
-constexpr std::size_t kRepeatedRunsMax = 512; // 64 MiB mostly, and 8 KiB of memory
+constexpr std::size_t kRepeatedRunsMax = 1024; // 128 MiB mostly, and 16 KiB of memory
 /// Headers that are longer may be of an origin that wants to fill our memory.
 constexpr std::size_t kRepeatedHeadersMax = 4 * kKiB;
 

@@ -29,7 +29,7 @@ struct RecentHit {
   SteadyTime looked_at;      ///< when that was
 };
 
-/// Bounded: about a thousand hits of up to 10 KiB, mostly of one. Thread-safe; sharded, so that
+/// Bounded: about a thousand hits of up to 24 KiB, mostly of one. Thread-safe; sharded, so that
 /// requests rarely meet.
 class RecentHits {
  public:
