@@ -86,12 +86,12 @@ class Storage {
   static Result<std::unique_ptr<Storage>> open_beside(const config::Settings& settings,
                                                       StorageParts parts);
 
-  [[nodiscard]] blob::Backend& backend() { return *backends_.polykit; }
+  [[nodiscard]] blob::Backend& backend() const { return *backends_.polykit; }
   [[nodiscard]] index::Index& index() { return *index_; }
   /// Why the index is one in memory, which ends with the process; empty: it is none.
   [[nodiscard]] const std::string& index_trouble() const { return index_trouble_; }
   [[nodiscard]] store::Room& room() { return room_; }
-  [[nodiscard]] store::ContentStore& polykit() { return *polykit_.store; }
+  [[nodiscard]] store::ContentStore& polykit() const { return *polykit_.store; }
   [[nodiscard]] store::ContentAddressedStore& contents() { return contents_; }
   [[nodiscard]] store::Archive& archive() { return archive_; }
   [[nodiscard]] store::Inventory& inventory() { return inventory_; }

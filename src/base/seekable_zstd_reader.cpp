@@ -433,7 +433,8 @@ Result<std::optional<std::vector<RawRun>>> SeekableZstdFile::raw_runs(std::size_
 
 Result<bool> SeekableZstdFile::is_raw(ByteCount offset, ByteCount length) const {
   const ByteCount end = offset + length;
-  PKC_ASSERT(length > 0 && end <= content_size());
+  PKC_ASSERT(length > 0);
+  PKC_ASSERT(end <= content_size());
   while (offset < end) {
     const SeekTable::Frame& frame = *table_->frame_at(offset);
     const ByteCount frame_end = std::next(&frame)->content_begin;
