@@ -8,6 +8,20 @@
 
 namespace pkc::index {
 
+namespace {
+
+/// As combine(), in place for the note that comes with every request.
+void add_to(Note& known, const Note& note) {
+  if (note.kind != Note::Kind::read || note.source || known.kind == Note::Kind::removed) {
+    known = combine(known, note);
+    return;
+  }
+  known.hits += note.hits;
+  known.accessed_at = std::max(known.accessed_at, note.accessed_at);
+}
+
+} // namespace
+
 Pending::Fill Pending::add(NameView name, Note note) {
   if (note.kind != Note::Kind::read) {
     note.order = order_.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -15,7 +29,7 @@ Pending::Fill Pending::add(NameView name, Note note) {
   {
     auto notes = shard_of(name).lock();
     if (const auto known = notes->find(name); known != notes->end()) {
-      known->second = combine(known->second, note);
+      add_to(known->second, note);
       return Fill::other;
     }
     if (has_room(note)) {
