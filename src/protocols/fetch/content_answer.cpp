@@ -21,7 +21,6 @@ namespace pkc::protocols::fetch {
 namespace {
 
 using http::ContentPlan;
-using http::Method;
 using http::Outcome;
 using http::Request;
 using http::Response;
