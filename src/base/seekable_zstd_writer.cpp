@@ -112,7 +112,8 @@ void SeekableZstdWriter::hold(ByteSpan bytes) {
   if (!block_) {
     block_ = std::make_unique_for_overwrite<std::byte[]>(kHeadSize + kBlockSizeMax);
   }
-  std::memcpy(block_.get() + kHeadSize + held_, bytes.data(), bytes.size());
+  // Not memcpy, which must not be told of nothing at no address.
+  std::ranges::copy(bytes, block_.get() + kHeadSize + held_);
   held_ += bytes.size();
   frame_content_ += bytes.size();
   content_size_ += bytes.size();
