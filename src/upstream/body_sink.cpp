@@ -158,7 +158,8 @@ Result<void> BodySink::begin(const net::ResponseHead& head) {
   writer_ = *std::move(writer);
   content_ = std::move(content);
   told_ = 0;
-  told_at_ = fetchers_.parts.clock.steady_now();
+  // The first bytes are told at once, if they are no few that would have to be flushed.
+  told_at_ = fetchers_.parts.clock.steady_now() - kToldInterval;
   return {};
 }
 
