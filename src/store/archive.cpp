@@ -206,7 +206,7 @@ Result<void> Archive::put(const Key& key, const ArchivedSource& source) {
   return {};
 }
 
-void Archive::note(const Key& key, const ArchivedSource& source) {
+void Archive::note(const Key& key, const ArchivedSource& source) const {
   if (parts_.index == nullptr) {
     return;
   }
@@ -264,7 +264,7 @@ Result<void> Archive::amend(std::string_view url,
 
 /// Whether no record has the content, as far as anybody can tell. REQUIRES: records_mutex_ is held,
 /// so that none of this process comes to have it meanwhile.
-Result<bool> Archive::is_unused(const std::string& content_hash) {
+Result<bool> Archive::is_unused(const std::string& content_hash) const {
   if (parts_.index == nullptr) {
     return false;
   }

@@ -44,13 +44,13 @@ std::optional<Rest> parse_rest(std::string_view content_range, std::optional<Byt
   content_range.remove_prefix(kUnit.size());
   const auto take_number = [&](char end) -> std::optional<ByteCount> {
     ByteCount value = 0;
-    const char* const last = content_range.data() + content_range.size();
-    const auto [rest, error] = std::from_chars(content_range.data(), last, value);
+    const char* const first = content_range.data();
+    const char* const last = first + content_range.size();
+    const auto [rest, error] = std::from_chars(first, last, value);
     if (error != std::errc() || (end == '\0' ? rest != last : rest == last || *rest != end)) {
       return std::nullopt;
     }
-    content_range.remove_prefix(static_cast<std::size_t>(rest - content_range.data()) +
-                                (end == '\0' ? 0 : 1));
+    content_range.remove_prefix(static_cast<std::size_t>(rest - first) + (end == '\0' ? 0 : 1));
     return value;
   };
   const auto first = take_number('-');

@@ -127,8 +127,8 @@ class Archive {
   Result<std::optional<ArchivedSource>> read(const Key& key,
                                              const std::optional<std::string>& text);
   Result<void> put(const Key& key, const ArchivedSource& source);
-  void note(const Key& key, const ArchivedSource& source);
-  Result<bool> is_unused(const std::string& content_hash);
+  void note(const Key& key, const ArchivedSource& source) const;
+  Result<bool> is_unused(const std::string& content_hash) const;
   Result<void> remove_unused(const std::string& content_hash);
 
   ArchiveParts parts_;

@@ -63,8 +63,8 @@ class FetchRoutes : public std::enable_shared_from_this<FetchRoutes> {
   Result<std::vector<Checksum>> checksums_of(const Archive::Found& found, const Ask& ask);
   std::optional<upstream::Arrived> stored_by_now(const std::string& url);
   Response download(const Request& request, Ask ask);
-  Response when_answered(std::shared_ptr<Errand> errand);
-  Response when_over(std::shared_ptr<Errand> errand);
+  Response when_answered(const std::shared_ptr<Errand>& errand);
+  Response when_over(const std::shared_ptr<Errand>& errand);
   Response go_on(const std::shared_ptr<Errand>& errand);
   Response give_stored(const Errand& errand);
   Response failed(const Errand& errand);
@@ -148,9 +148,9 @@ Response FetchRoutes::serve(const Request& request, Ask ask) {
       log_.failed({ask.text, request.client_address, begun}, stored.error().message);
       return fetch::answer_internal(stored.error());
     }
-    if (*stored) {
-      log_.hit({ask.text, request.client_address, begun}, (*stored)->body_length().value_or(0));
-      return **std::move(stored);
+    if (std::optional<Response>& response = *stored) {
+      log_.hit({ask.text, request.client_address, begun}, response->body_length().value_or(0));
+      return *std::move(response);
     }
   }
   return request.method == http::Method::head ? fetch::answer_miss()
@@ -217,11 +217,11 @@ Result<std::vector<Checksum>> FetchRoutes::checksums_of(const Archive::Found& fo
 }
 
 std::optional<upstream::Arrived> FetchRoutes::stored_by_now(const std::string& url) {
-  const auto found = services_.archive.find(url);
-  if (!found || !*found) { // an error comes again, to whoever can tell it
+  const auto found = services_.archive.find(url).value_or(std::nullopt);
+  if (!found) { // an error comes again, to whoever can tell it
     return std::nullopt;
   }
-  const store::ArchivedSource& source = (*found)->source;
+  const store::ArchivedSource& source = found->source;
   return upstream::Arrived{.digest = source.content, .size = source.size, .checksums = {}};
 }
 
@@ -273,7 +273,7 @@ Response FetchRoutes::go_on(const std::shared_ptr<Errand>& errand) {
   std::unreachable();
 }
 
-Response FetchRoutes::when_answered(std::shared_ptr<Errand> errand) {
+Response FetchRoutes::when_answered(const std::shared_ptr<Errand>& errand) {
   Response response;
   response.body =
       http::Deferred{.subscribe = [waiter = errand->waiter](
@@ -282,7 +282,7 @@ Response FetchRoutes::when_answered(std::shared_ptr<Errand> errand) {
   return response;
 }
 
-Response FetchRoutes::when_over(std::shared_ptr<Errand> errand) {
+Response FetchRoutes::when_over(const std::shared_ptr<Errand>& errand) {
   Response response;
   response.body =
       http::Deferred{.subscribe = [waiter = errand->waiter](
@@ -293,12 +293,14 @@ Response FetchRoutes::when_over(std::shared_ptr<Errand> errand) {
 
 Response FetchRoutes::give_stored(const Errand& errand) {
   auto stored = answer_stored(errand.request, errand.ask, Cached::miss);
-  if (!stored || !*stored) {
-    const std::string reason = stored ? "what was stored is gone already" : stored.error().message;
-    log_.failed({errand.ask.text, errand.request.client_address, errand.begun}, reason);
-    return fetch::answer_internal(stored ? Error{Errc::corrupt, reason} : stored.error());
+  Error error{Errc::corrupt, "what was stored is gone already"};
+  if (!stored) {
+    error = stored.error();
+  } else if (std::optional<Response>& response = *stored) {
+    return *std::move(response);
   }
-  return **std::move(stored);
+  log_.failed({errand.ask.text, errand.request.client_address, errand.begun}, error.message);
+  return fetch::answer_internal(error);
 }
 
 Response FetchRoutes::failed(const Errand& errand) {
