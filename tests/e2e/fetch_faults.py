@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -16,6 +17,7 @@ from fetch_case import (
     Answer,
     Authority,
     FetchTest,
+    Gate,
     Got,
     Origin,
     chunked,
@@ -304,9 +306,14 @@ class Resumed(FaultTest):
         server, origin = self.start_cache(retries=1), self.start_origin()
         for name, (first, second) in cases.items():
             with self.subTest(name):
-                url = origin.program(f"/{name.replace(' ', '-')}", first, second)
+                gate = Gate()  # the client has something when it breaks off
+                held = replace(first, gates={512 * KIB: gate})
+                url = origin.program(f"/{name.replace(' ', '-')}", held, second)
+                client = self.client(server, url)
+                client.read_body(1)
+                gate.open()
 
-                self.assert_broken(self.fetch(server, url), body)
+                self.assert_broken(client.read(), body)
 
                 self.assert_nothing_stored(server)
         # The same with a part that is right, so that these cases say what they seem to say.
