@@ -65,11 +65,33 @@ bool is_hidden(std::string_view name) {
 constexpr std::size_t kFrameMax = 2 * std::size_t{1024};
 constexpr std::size_t kPlainTargetMax = 1024;
 
-/// An absolute path without anything that is decoded, split or normalised, as most keys are.
+/// Whether a query is what encoders make: parameters of unreserved characters (RFC 3986
+/// section 2.3) and whole percent-encodings. The library reads it and refuses none.
+bool is_plain_query(std::string_view query) {
+  constexpr CharSet kHex =
+      CharSet("").with_range('0', '9').with_range('A', 'F').with_range('a', 'f');
+  constexpr CharSet kPlain =
+      CharSet("-._~&=").with_range('0', '9').with_range('A', 'Z').with_range('a', 'z');
+  while (!query.empty()) {
+    const bool encoded = query.front() == '%';
+    const std::size_t size = encoded ? 3 : 1;
+    if (query.size() < size ||
+        !(encoded ? kHex.has_all(query.substr(1, 2)) : kPlain.has(query[0]))) {
+      return false;
+    }
+    query.remove_prefix(size);
+  }
+  return true;
+}
+
+/// An absolute path without anything that is decoded or normalised, as most keys are, and a query
+/// without surprises.
 bool is_plain_target(std::string_view target) {
   constexpr CharSet kPlain =
       CharSet("/-_").with_range('0', '9').with_range('A', 'Z').with_range('a', 'z');
-  return target.starts_with('/') && target.size() <= kPlainTargetMax && kPlain.has_all(target);
+  const std::string_view path = target.substr(0, target.find('?'));
+  return target.starts_with('/') && target.size() <= kPlainTargetMax && kPlain.has_all(path) &&
+         is_plain_query(target.substr(std::min(path.size() + 1, target.size())));
 }
 
 /// The method as the library is told: it refuses those it does not know, WebDAV's among them,
@@ -142,10 +164,6 @@ class RequestParser::Impl final : private httplib::Server {
 RequestParser::RequestParser() : impl_(std::make_unique<Impl>()) {}
 RequestParser::~RequestParser() = default;
 
-std::string& RequestParser::place_of(std::string_view head_bytes) {
-  return heads_[std::hash<std::string_view>()(head_bytes) % kHeads];
-}
-
 bool RequestParser::agrees(std::string_view head_bytes, const Head& head) {
   const auto target = static_cast<std::size_t>(head.target.data() - head_bytes.data());
   const std::string_view before = head_bytes.substr(0, target);
@@ -156,16 +174,9 @@ bool RequestParser::agrees(std::string_view head_bytes, const Head& head) {
       })) {
     return true;
   }
-  const bool short_enough = !plain && head_bytes.size() <= kFrameMax;
-  if (short_enough && place_of(head_bytes) == head_bytes) {
-    return true;
-  }
   ++asked_;
   if (!impl_->agrees(head_bytes, head)) {
     return false;
-  }
-  if (short_enough) {
-    place_of(head_bytes) = head_bytes;
   }
   if (plain) {
     Frame& frame = agreed_[oldest_];

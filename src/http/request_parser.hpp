@@ -29,7 +29,7 @@ class RequestParser {
   ///
   /// A client's heads are mostly the same bytes around another target. When the library has agreed
   /// on exactly these bytes before, and the target is made of nothing but what no parser treats
-  /// specially, it is not asked again; nor about a whole head that it has just agreed on.
+  /// specially, it is not asked again.
   bool agrees(std::string_view head_bytes, const Head& head);
   /// How many heads the library was asked about.
   [[nodiscard]] std::uint64_t asked() const { return asked_; }
@@ -41,13 +41,9 @@ class RequestParser {
     std::string before;
     std::string behind;
   };
-  static constexpr std::size_t kHeads = 32;
-  [[nodiscard]] std::string& place_of(std::string_view head_bytes);
-
   std::unique_ptr<Impl> impl_;
   std::array<Frame, 8> agreed_; ///< empty ones match nothing, since no head is empty
   std::size_t oldest_ = 0;
-  std::array<std::string, kHeads> heads_; ///< whole ones, each in its place
   std::uint64_t asked_ = 0;
 };
 
