@@ -130,17 +130,9 @@ class Comparison:
 
 
 def parse_arguments() -> argparse.Namespace:
-    build = bench.REPOSITORY / "build"
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--server", type=Path, default=build / "polykit-cache")
-    parser.add_argument("--load", type=Path, default=build / "tests" / "bench" / "load")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser = bench.common_parser(__doc__, rounds=9)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each run")
-    parser.add_argument("--server-cpu", type=int, default=0)
-    parser.add_argument("--load-cpu", type=int, default=1)
-    parser.add_argument("--realtime", action="store_true", help="as for run.py")
-    parser.add_argument("--quick", action="store_true", help="check that everything runs")
-    return parser.parse_args()
+    return bench.parse(parser)
 
 
 def main() -> int:

@@ -347,30 +347,41 @@ def format_table(lines: list[list[str]], *, markdown: bool) -> str:
 # --- command line -------------------------------------------------------------------------------
 
 
-def parse_arguments() -> argparse.Namespace:
+def common_parser(description: str, rounds: int) -> argparse.ArgumentParser:
+    """What every benchmark takes; `rounds` is the default."""
     build = REPOSITORY / "build"
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--server", type=Path, default=build / "polykit-cache")
     parser.add_argument("--load", type=Path, default=build / "tests" / "bench" / "load")
-    parser.add_argument(
-        "--original", type=Path, default=harness.original_server(), help="PKC_ORIGINAL_SERVER"
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each run of a reading row")
-    parser.add_argument("--only", default="", help="rows whose name contains this")
-    parser.add_argument("--directory", type=Path, help="where objects go (default: beside load)")
+    parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
     parser.add_argument(
         "--realtime", action="store_true", help="ahead of all else on a busy machine (needs root)"
     )
-    parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--quick", action="store_true", help="check that everything runs")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments, once the programs that they name are there."""
     arguments = parser.parse_args()
     for binary in (arguments.server, arguments.load):
         if not binary.is_file():
             parser.error(f"{binary}: no such file (build it, or name it)")
     return arguments
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = common_parser(__doc__, rounds=5)
+    parser.add_argument(
+        "--original", type=Path, default=harness.original_server(), help="PKC_ORIGINAL_SERVER"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each run of a reading row")
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--directory", type=Path, help="where objects go (default: beside load)")
+    parser.add_argument("--markdown", action="store_true")
+    return parse(parser)
 
 
 def quick_row(row: Row) -> Row:

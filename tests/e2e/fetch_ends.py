@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -30,19 +28,8 @@ SIZE = 4 * MIB
 
 
 class FullDisk(FetchTest):
-    def mount(self, options: str) -> Path:
-        if os.geteuid() != 0:
-            self.skipTest("a small file system needs root to be mounted")
-        target = Path(tempfile.mkdtemp(prefix="small-", dir=self.directory))
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            self.skipTest(f"no small file system: {done.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", "--lazy", str(target)], check=False)
-        return target / "storage"
-
     def test_a_disk_that_fills_in_the_middle(self) -> None:
-        server, origin = self.start_cache(storage=self.mount("size=12m")), self.start_origin()
+        server, origin = self.start_cache(storage=self.mount_small("size=12m")), self.start_origin()
         small = origin.program("/small", Answer(body=noise(100 * KIB)))
         self.assert_body(self.fetch(server, small), noise(100 * KIB))
         for kind, body in (("noise", noise(24 * MIB)), ("prose", prose(24 * MIB))):

@@ -12,7 +12,9 @@ import os
 import random
 import re
 import select
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +102,18 @@ def get_head(key: str) -> bytes:
 
 class RobustnessTest(harness.ServerTest):
     """Claims that every one of these tests makes."""
+
+    def mount_small(self, options: str) -> Path:
+        """A storage directory on a file system of its own; `options` say how small that is."""
+        if os.geteuid() != 0:
+            self.skipTest("a small file system needs root to be mounted")
+        target = Path(tempfile.mkdtemp(prefix="small-", dir=self.directory))
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            self.skipTest(f"no small file system: {done.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "--lazy", str(target)], check=False)
+        return target / "storage"
 
     def assert_error(
         self, response: harness.Response | None, status: int, *secrets: str | Path

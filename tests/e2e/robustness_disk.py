@@ -36,17 +36,6 @@ def flip(path: Path, position: float) -> None:
 
 
 class FullDisk(RobustnessTest):
-    def mount(self, options: str) -> Path:
-        if os.geteuid() != 0:
-            self.skipTest("a small file system needs root to be mounted")
-        target = Path(tempfile.mkdtemp(prefix="small-", dir=self.directory))
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            self.skipTest(f"no small file system: {done.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", "--lazy", str(target)], check=False)
-        return target / "storage"
-
     def check_refused(self, server: harness.CacheServer, key: str, body: bytes) -> None:
         before = sorted(harness.stored_files(server.storage))
         self.assert_error(server.put(key, body), 507)
@@ -55,7 +44,7 @@ class FullDisk(RobustnessTest):
         self.assert_miss(server, key)
 
     def test_an_upload_without_room_is_507_and_the_rest_goes_on(self) -> None:
-        server = self.start_server(storage=self.mount("size=8m"))
+        server = self.start_server(storage=self.mount_small("size=8m"))
         kept, large, larger = map(artifact.key_for, ("kept", "large", "larger"))
         kept_body, large_body = big_artifact(kept, MIB), big_artifact(large, 6 * MIB)
         self.assertEqual(server.put(kept, kept_body).status, 201)
@@ -72,7 +61,7 @@ class FullDisk(RobustnessTest):
         self.assert_hit(server, kept, kept_body)
 
     def test_not_even_a_small_one_is_half_stored(self) -> None:
-        server = self.start_server(storage=self.mount("size=8m"))
+        server = self.start_server(storage=self.mount_small("size=8m"))
         kept, small = artifact.key_for("kept"), artifact.key_for("small")
         kept_body, small_body = small_artifact(kept), small_artifact(small)
         self.assertEqual(server.put(kept, kept_body).status, 201)
@@ -95,7 +84,7 @@ class FullDisk(RobustnessTest):
         # Room for the directories of the server, and one blob, but not for its sidecar or shard.
         for inodes in range(6, 12):
             with self.subTest(inodes=inodes):
-                server = self.start_server(storage=self.mount(f"size=8m,nr_inodes={inodes}"))
+                server = self.start_server(storage=self.mount_small(f"size=8m,nr_inodes={inodes}"))
                 key = artifact.key_for("no inode")
                 answer = server.put(key, small_artifact(key))
                 if answer.status == 201:
