@@ -249,13 +249,17 @@ Result<ResponseWriter::Supply> ResponseWriter::take_piece(PieceSource* source) {
   if (piece.length > 0) {
     PKC_ASSERT(piece.file != nullptr);
   }
+  begin_piece(std::move(piece));
+  return Supply::piece;
+}
+
+void ResponseWriter::begin_piece(FilePiece piece) {
   sending_.next_offset += piece.length;
   if (sending_.left) {
     *sending_.left -= piece.length;
   }
   sending_.ended = piece.length == 0 || sending_.left == 0U;
   sending_.piece = std::move(piece);
-  return Supply::piece;
 }
 
 /// Puts what belongs before the piece, and a small piece too, behind what goes out first.
@@ -336,8 +340,8 @@ bool ResponseWriter::has_turn() {
   return sending_.throttle == nullptr || sending_.turn_at <= sending_.pace.now();
 }
 
-Result<ResponseWriter::Wait> ResponseWriter::send_piece() {
-  FilePiece& piece = sending_.piece;
+Result<ResponseWriter::Wait> ResponseWriter::send_piece(PieceSource* source) {
+  const FilePiece& piece = sending_.piece;
   while (piece.length > 0) {
     if (!has_turn()) {
       return Wait::turn;
@@ -345,6 +349,13 @@ Result<ResponseWriter::Wait> ResponseWriter::send_piece() {
     const int descriptor = piece.file->descriptor();
     if (descriptor < 0 || !socket_->can_send_files()) {
       TRY_ASSIGN(const Wait wait, copy_piece());
+      if (wait != Wait::nothing) {
+        return wait;
+      }
+      continue;
+    }
+    if (can_join(source)) {
+      TRY_ASSIGN(const Wait wait, send_joined(*source));
       if (wait != Wait::nothing) {
         return wait;
       }
@@ -360,8 +371,66 @@ Result<ResponseWriter::Wait> ResponseWriter::send_piece() {
     }
     advance(step.count);
   }
-  piece.file.reset();
+  sending_.piece.file.reset();
   return Wait::nothing;
+}
+
+/// Whether what follows the piece can go out with it. In chunks each piece has a line before it.
+bool ResponseWriter::can_join(const PieceSource* source) {
+  return source != nullptr && sending_.left.value_or(0) > 0 && sending_.throttle == nullptr &&
+         socket_->can_splice() && pipe_.open();
+}
+
+/// REQUIRES: can_join(); the piece is not empty and has a descriptor.
+Result<ResponseWriter::Wait> ResponseWriter::send_joined(PieceSource& source) {
+  const auto more = fill_pipe(source);
+  auto step = more ? socket_->try_splice(pipe_, *more, sending_.pace)
+                   : Result<SendStep>(std::unexpected(more.error()));
+  pipe_.clear();
+  if (step) {
+    advance_over(step->count);
+  }
+  following_.clear();
+  if (!step) {
+    return std::unexpected(std::move(step).error());
+  }
+  return wait_of(step->wait);
+}
+
+/// The same as advance(), into the pieces that follow.
+void ResponseWriter::advance_over(std::size_t count) {
+  for (auto next = following_.begin(); count > sending_.piece.length; ++next) {
+    count -= sending_.piece.length;
+    advance(sending_.piece.length);
+    begin_piece(std::move(*next));
+    sending_.turn = sending_.piece.length;
+  }
+  advance(count);
+}
+
+/// Puts the piece and what follows it into the pipe, as far as there is room; says whether more was
+/// there.
+Result<More> ResponseWriter::fill_pipe(PieceSource& source) {
+  const FilePiece& first = sending_.piece;
+  TRY_ASSIGN(const ByteCount added,
+             pipe_.add(first.file->descriptor(), first.offset, first.length));
+  if (added == 0) {
+    return fail_short_file();
+  }
+  bool full = added < first.length;
+  ByteCount left = *sending_.left;
+  for (ByteCount offset = sending_.next_offset; left > 0 && !full;) {
+    auto next = source.piece(offset, left);
+    if (!next || next->length == 0 || next->file->descriptor() < 0) {
+      break; // why, shows when it is its turn, as do errors
+    }
+    full =
+        pipe_.add(next->file->descriptor(), next->offset, next->length).value_or(0) < next->length;
+    offset += next->length;
+    left -= next->length;
+    following_.push_back(*std::move(next));
+  }
+  return full ? More::yes : More::no;
 }
 
 /// Sends some of a piece where sendfile() cannot. What was read and not sent is read again later:
@@ -405,22 +474,11 @@ Result<ResponseWriter::Wait> ResponseWriter::send_pieces(PieceSource* source) {
     if (wait == Wait::nothing && supply == Supply::nothing_yet) {
       wait = Wait::source;
     } else if (wait == Wait::nothing) {
-      join_pieces((sending_.joined || !sending_.ended) && sending_.throttle == nullptr);
-      TRY_ASSIGN(wait, send_piece());
+      TRY_ASSIGN(wait, send_piece(source));
     }
     over = sending_.ended;
   }
-  if (wait != Wait::output) { // what waits in the kernel should not wait with us
-    join_pieces(false);
-  }
   return wait;
-}
-
-/// Each call of sendfile() would end with a short segment, which costs as much as a full one.
-void ResponseWriter::join_pieces(bool joined) {
-  if (std::exchange(sending_.joined, joined) != joined) {
-    socket_->expect_more(joined ? More::yes : More::no);
-  }
 }
 
 Result<ResponseWriter::Wait> ResponseWriter::send_file(FileBody& body) {

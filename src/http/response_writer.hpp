@@ -3,6 +3,7 @@
 
 #include "sending.hpp"
 #include "socket.hpp"
+#include "splice_pipe.hpp"
 
 #include "pkc/base/clock.hpp"
 #include "pkc/http/message.hpp"
@@ -81,15 +82,19 @@ class ResponseWriter {
   Result<Wait> send_file(FileBody& body);
   Result<Wait> begin_pieces(const PiecesBody& body);
   Result<Wait> send_pieces(PieceSource* source);
-  void join_pieces(bool joined);
   Result<Supply> supply_piece(PieceSource* source);
   Result<Supply> take_piece(PieceSource* source);
+  void begin_piece(FilePiece piece);
   Result<void> frame_piece();
   void append_chunk_lines();
   [[nodiscard]] More more_after_out() const;
   Result<Wait> send_out(More more);
-  Result<Wait> send_piece();
+  Result<Wait> send_piece(PieceSource* source);
   bool has_turn();
+  bool can_join(const PieceSource* source);
+  Result<Wait> send_joined(PieceSource& source);
+  Result<More> fill_pipe(PieceSource& source);
+  void advance_over(std::size_t count);
   Result<Wait> copy_piece();
   void advance(std::size_t count);
 
@@ -99,6 +104,8 @@ class ResponseWriter {
   WallTime date_;
   std::string date_text_;
   std::vector<std::byte> buffer_;
+  SplicePipe pipe_;                  ///< empty between calls
+  std::vector<FilePiece> following_; ///< what is in pipe_ behind Sending::piece, in whole pieces
 };
 
 } // namespace pkc::http

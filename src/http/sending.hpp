@@ -43,7 +43,6 @@ struct Sending {
   bool chunked = false;
   bool ends_with_connection = false; ///< nothing else tells the client that it has all of the body
   bool chunk_open = false;           ///< a chunk's last line has not been sent
-  bool joined = false;               ///< the socket expects more, so that pieces share segments
   bool ended = false;                ///< nothing follows behind `out` and `piece`
 };
 

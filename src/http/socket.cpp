@@ -1,8 +1,10 @@
 #include "socket.hpp"
 
 #include "cut_off.hpp"
+#include "splice_pipe.hpp"
 #include "tls_session.hpp"
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -271,6 +273,26 @@ Result<SendStep> Socket::try_send_file(int file, ByteCount offset, ByteCount len
   }
 }
 
+Result<SendStep> Socket::try_splice(SplicePipe& pipe, More more, Pace& pace) {
+  TRY(check_cut_off());
+  const unsigned flags = SPLICE_F_NONBLOCK | (more == More::yes ? SPLICE_F_MORE : 0U);
+  for (;;) {
+    const ssize_t count =
+        ::splice(pipe.descriptor(), nullptr, fd_.get(), nullptr, pipe.size(), flags);
+    const int error_number = errno;
+    if (count >= 0) {
+      pipe.took(static_cast<ByteCount>(count));
+      pace.moved(static_cast<std::size_t>(count));
+      return SendStep{.count = static_cast<std::size_t>(count),
+                      .wait = pipe.size() > 0 ? SendStep::Wait::output : SendStep::Wait::nothing};
+    }
+    TRY_ASSIGN(const std::optional<SendStep> step, judge_send(error_number, "splice"));
+    if (step) {
+      return *step;
+    }
+  }
+}
+
 int Socket::untaken() const {
   int count = 0;
   return ::ioctl(fd_.get(), SIOCOUTQ, &count) == 0 ? count : 0;
@@ -335,12 +357,6 @@ Result<std::size_t> Socket::receive_tls(MutableByteSpan buffer, Pace& pace) {
     }
     TRY(wait(poll_events(progress->wait), pace));
   }
-}
-
-void Socket::expect_more(More more) {
-  // Of no effect on a Unix socket, which has no segments.
-  const int on = more == More::yes ? 1 : 0;
-  static_cast<void>(::setsockopt(fd_.get(), IPPROTO_TCP, TCP_CORK, &on, sizeof(on)));
 }
 
 void Socket::acknowledge_now() {

@@ -17,6 +17,7 @@
 namespace pkc::http {
 
 class CutOff;
+class SplicePipe;
 class TlsSession;
 
 /// Whether more follows at once, so that the kernel may wait for it before it sends a segment.
@@ -88,6 +89,11 @@ class Socket {
   [[nodiscard]] bool can_send_files() const;
   /// As try_send(), of a piece of an open file; 0 bytes without a wait: the file ends at `offset`.
   Result<SendStep> try_send_file(int file, ByteCount offset, ByteCount length, Pace& pace);
+  /// Whether try_splice() can be used: in clear.
+  [[nodiscard]] bool can_splice() const { return tls_ == nullptr; }
+  /// As try_send(), of what is in `pipe`, which is not empty; but it may send some and say to wait
+  /// for room for the rest.
+  Result<SendStep> try_splice(SplicePipe& pipe, More more, Pace& pace);
   /// Bytes that were handed to the kernel and not yet taken by the peer.
   [[nodiscard]] int untaken() const;
   [[nodiscard]] Peer peer() const;
@@ -96,9 +102,6 @@ class Socket {
   /// before when the connection has ended in both directions: unavailable.
   Result<void> pause_until(SteadyTime time, const Pace& pace) const;
 
-  /// Whether what is sent from now on may wait in the kernel until it fills a segment, as more
-  /// follows; `no` sends what waits.
-  void expect_more(More more);
   /// Acknowledges what has come at once. A client that sends head and body in two segments waits
   /// for this with Nagle's algorithm on (ccache does): 40 ms a request without it.
   void acknowledge_now();

@@ -7,8 +7,14 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <array>
+#include <fstream>
+#include <iterator>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -307,6 +313,92 @@ TEST_SUITE("http::Server growing bodies") {
   }
 }
 
+/// Pieces of random length that lie in random order and at random distances in two files.
+class ScatteredSource final : public PieceSource {
+ public:
+  /// Two of noise, and the second once more without descriptor.
+  struct Files {
+    explicit Files(std::size_t size);
+    pkc::test::TempDir directory;
+    std::array<std::string, 2> texts;
+    std::array<std::shared_ptr<File>, 3> open;
+  };
+
+  ScatteredSource(const Files& files, unsigned seed, std::size_t size);
+
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+  Result<FilePiece> piece(ByteCount offset, ByteCount length_max) override {
+    auto next = std::ranges::upper_bound(places_, offset, {}, &Place::begin);
+    const Place& place = *std::prev(next);
+    const ByteCount skipped = offset - place.begin;
+    return FilePiece{.file = place.file,
+                     .offset = place.offset + skipped,
+                     .length = std::min(place.length - skipped, length_max)};
+  }
+  void when_ready(ByteCount /*offset*/, Wake wake) override { wake(); }
+
+ private:
+  struct Place {
+    ByteCount begin = 0;
+    std::shared_ptr<File> file;
+    ByteCount offset = 0;
+    ByteCount length = 0;
+  };
+  std::vector<Place> places_;
+  std::string text_;
+};
+
+ScatteredSource::Files::Files(std::size_t size) {
+  std::mt19937_64 random(size); // NOLINT(*-msc51-cpp): the same each time
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    std::ranges::generate_n(std::back_inserter(texts.at(i)),
+                            static_cast<std::ptrdiff_t>(size),
+                            [&] { return static_cast<char>(random()); });
+    const std::string path = directory / std::to_string(i);
+    std::ofstream(path, std::ios::binary) << texts.at(i);
+    open.at(i) = posix_file_system().open(path).value();
+  }
+  open.back() = std::make_shared<UndescribedFile>(open.at(1));
+}
+
+ScatteredSource::ScatteredSource(const Files& files, unsigned seed, std::size_t size) {
+  std::mt19937 random(seed);
+  const auto below = [&](std::size_t end) { return random() % end; };
+  constexpr std::array<std::size_t, 5> kLengths{1, 300, 5'000, 131'069, 3'000'000};
+  while (text_.size() < size) {
+    const std::size_t file = below(20) == 0 ? 2 : below(2);
+    const std::string& whole = files.texts.at(std::min<std::size_t>(file, 1));
+    const std::size_t length = kLengths.at(below(below(30) == 0 ? 5 : 4)) + below(2);
+    // Half of them begin at a page, as those of a store do.
+    const std::size_t place =
+        below(whole.size() - length) / 4'096 * 4'096 + below(2) * below(4'096);
+    const std::size_t offset = std::min(place, whole.size() - length);
+    places_.push_back(
+        {.begin = text_.size(), .file = files.open.at(file), .offset = offset, .length = length});
+    text_.append(whole, offset, length);
+  }
+}
+
+/// While it lives, this process can open nothing. Those of the terminal are open already, and
+/// poll() takes no more entries than the limit says.
+class NoMoreDescriptors {
+ public:
+  NoMoreDescriptors() {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const rlimit none{.rlim_cur = 3, .rlim_max = before_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  NoMoreDescriptors(const NoMoreDescriptors&) = delete;
+  NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
+  NoMoreDescriptors(NoMoreDescriptors&&) = delete;
+  NoMoreDescriptors& operator=(NoMoreDescriptors&&) = delete;
+  ~NoMoreDescriptors() { CHECK(::setrlimit(RLIMIT_NOFILE, &before_) == 0); }
+
+ private:
+  rlimit before_{};
+};
+
 TEST_SUITE("http::Server bodies in pieces") {
   TEST_CASE("stored: all pieces follow each other without a wait for the source") {
     for (const ByteCount piece : {ByteCount{1'000}, ByteCount{16'384}, ByteCount{131'072}}) {
@@ -341,6 +433,62 @@ TEST_SUITE("http::Server bodies in pieces") {
     const TlsLoopback encrypting(router());
     TlsClient other = encrypting.client();
     CHECK(other.request(kGet).body == body.text());
+  }
+
+  TEST_CASE("many at once: whatever lies where, a slow client gets it all, in order") {
+    // Pieces of all sizes and places; of two files, so that a mix-up shows; some without
+    // descriptor.
+    const ScatteredSource::Files files(4 * kMiB);
+    for (unsigned seed = 0; seed < 20; ++seed) {
+      CAPTURE(seed);
+      const auto source = std::make_shared<ScatteredSource>(files, seed, 8 * kMiB);
+      const ByteCount begin = seed % 2 == 0 ? 0 : seed * 12'345;
+      const ByteCount length = source->text().size() - begin - seed % 3;
+      const Loopback server(single(Method::get, "/", [&](Request&) {
+        Response response;
+        response.body = PiecesBody{.source = source, .offset = begin, .length = length};
+        return response;
+      }));
+      const bool slow = seed % 4 >= 2;
+      Client client(server.port(), slow ? kSmallBuffer : 0);
+      REQUIRE(client.send(kGet));
+      if (slow) { // it waits for so long that the answer is put aside
+        REQUIRE(eventually([&] { return server->load().connections_waiting == 1; }));
+      }
+
+      CHECK(client.read().body == source->text().substr(begin, length));
+      CHECK(source.use_count() == 1);
+    }
+  }
+
+  TEST_CASE("no descriptors left: pieces go out one by one") {
+    const Growing body(3'000'000, 131'069);
+    body->grow_to(3'000'000);
+    const Loopback server(body.router());
+    Client client = server.client();
+    REQUIRE(client.request(kGet).body == "hello");
+
+    const NoMoreDescriptors none;
+    CHECK(client.request(get("/known")).body == body.text());
+    CHECK(client.request(kGet).body == "hello");
+  }
+
+  TEST_CASE("truncated file: pieces before the one that is not there arrive") {
+    const Growing body(1'000'000, 100'000);
+    body->grow_to(1'500'000);
+    Records records;
+    const Loopback server(
+        single(Method::get, "/", [&](Request&) { return body.answer(1'500'000); }),
+        {},
+        records.log());
+    Client client = server.client();
+    REQUIRE(client.send(kGet));
+
+    CHECK(client.read_to_end() == Client::End::reset);
+    const auto record = records.only();
+    REQUIRE(record);
+    CHECK(record->bytes_sent == 1'000'000);
+    CHECK(eventually([&] { return body.holders() == 0; }));
   }
 
   TEST_CASE("truncated file: a piece that is not there is reset") {
