@@ -91,7 +91,7 @@ constexpr std::array kRows = {
         .field = number<&Settings::open_files_max>("N", {.min = 0, .max = 1'000'000}),
         .initial = "512",
         .help = "How many files of artifacts up to 256 KiB are kept open between reads. Each takes "
-                "a descriptor."},
+                "a descriptor. Four times as many of up to 4 KiB are kept in memory instead."},
 
     Row{.name = "cache-max-size",
         .section = "Eviction",

@@ -52,18 +52,27 @@ void EntryCache::keep_open(const std::string& key, std::shared_ptr<File> file) {
       found->second->entry.identity != file->opened_stat()) {
     return;
   }
-  if (access->open.size() < shard_files_max_) {
-    access->open.push_back(key);
-  } else {
-    // The oldest goes, used or not: if it is in use, its next reader brings it back.
-    std::string& slot = access->open[access->oldest_open];
-    access->oldest_open = (access->oldest_open + 1) % access->open.size();
-    if (const auto old = access->by_key.find(slot); old != access->by_key.end()) {
-      closed = std::move(old->second->entry.file);
-    }
-    slot = key;
-  }
+  closed = file->descriptor() >= 0
+               ? add_holder(*access, access->open, shard_files_max_, key)
+               : add_holder(*access, access->in_memory, kPerOpenFile * shard_files_max_, key);
   found->second->entry.file = std::move(file);
+}
+
+/// Returns the file of the one that had to go.
+std::shared_ptr<File> EntryCache::add_holder(Shard& shard,
+                                             Holders& holders,
+                                             std::size_t holders_max,
+                                             const std::string& key) {
+  if (holders.keys.size() < holders_max) {
+    holders.keys.push_back(key);
+    return nullptr;
+  }
+  // The oldest goes, used or not: if it is in use, its next reader brings it back.
+  std::string& slot = holders.keys[holders.oldest];
+  holders.oldest = (holders.oldest + 1) % holders.keys.size();
+  const auto old = shard.by_key.find(slot);
+  slot = key;
+  return old == shard.by_key.end() ? nullptr : std::move(old->second->entry.file);
 }
 
 void EntryCache::erase(std::string_view key) {

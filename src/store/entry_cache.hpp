@@ -31,13 +31,16 @@ struct Entry {
 /// of the file that is there now.
 class EntryCache {
  public:
-  /// About `entries_max` objects in all, `files_max` of them open; 0 remembers nothing.
+  /// About `entries_max` objects in all; of those `files_max` with an open file, and kPerOpenFile
+  /// times as many with one that takes no descriptor. 0 remembers nothing.
   EntryCache(std::size_t entries_max, std::size_t files_max);
+
+  static constexpr std::size_t kPerOpenFile = 4;
 
   [[nodiscard]] std::optional<Entry> find(std::string_view key);
   void put(const std::string& key, Entry entry);
-  /// Keeps `file` open for as long as the entry of `key` is about exactly this file and no more
-  /// than files_max others came after it.
+  /// Keeps `file` for as long as the entry of `key` is about exactly this file and no more others
+  /// of its kind came after it than there may be.
   void keep_open(const std::string& key, std::shared_ptr<File> file);
   void erase(std::string_view key);
 
@@ -46,15 +49,24 @@ class EntryCache {
     std::string key;
     Entry entry;
   };
+  /// The keys whose entries may hold a file of one kind, a ring.
+  struct Holders {
+    std::vector<std::string> keys;
+    std::size_t oldest = 0;
+  };
   struct Shard {
     std::list<Item> recent;                                                 // front: used last
     std::unordered_map<std::string_view, std::list<Item>::iterator> by_key; // views into recent
-    std::vector<std::string> open; // keys whose entries may hold a file, a ring
-    std::size_t oldest_open = 0;
+    Holders open;                                                           // with a descriptor
+    Holders in_memory;                                                      // without
   };
   static constexpr std::size_t kShards = 16;
 
   [[nodiscard]] Guarded<Shard>& shard(std::string_view key);
+  static std::shared_ptr<File> add_holder(Shard& shard,
+                                          Holders& holders,
+                                          std::size_t holders_max,
+                                          const std::string& key);
 
   std::size_t shard_entries_max_;
   std::size_t shard_files_max_;

@@ -53,7 +53,8 @@ struct StoreOptions {
   Blobs blobs = Blobs::as_sent;
   /// How many objects' facts are remembered; about 200 bytes each.
   std::size_t entry_cache_max = 100'000;
-  /// How many small verified files are kept open between reads.
+  /// How many small verified files are kept open between reads. Of those up to 4 KiB the bytes are
+  /// kept instead, of four times as many.
   std::size_t open_files_max = 512;
   /// Shared with everybody else who uses the backend; outlives the store. Null: nobody does.
   locks::KeyLocks* key_locks = nullptr;

@@ -38,7 +38,8 @@ std::shared_ptr<File> file_of(EntryCache& cache, std::string_view key) {
 /// A file of which only the identity counts.
 class NamedFile final : public File {
  public:
-  explicit NamedFile(std::uint64_t inode) : stat_{.inode = inode} {}
+  explicit NamedFile(std::uint64_t inode, int descriptor = 1)
+      : stat_{.inode = inode}, descriptor_(descriptor) {}
   Result<std::size_t> read_at(ByteCount /*offset*/, MutableByteSpan /*buffer*/) override {
     return 0;
   }
@@ -46,10 +47,11 @@ class NamedFile final : public File {
   void begin_sync() override {}
   Result<void> sync() override { return {}; }
   [[nodiscard]] FileStat opened_stat() const override { return stat_; }
-  [[nodiscard]] int descriptor() const override { return -1; }
+  [[nodiscard]] int descriptor() const override { return descriptor_; }
 
  private:
   FileStat stat_;
+  int descriptor_;
 };
 
 } // namespace
@@ -113,17 +115,21 @@ TEST_SUITE("store::EntryCache") {
     CHECK_FALSE(cache.find("unknown"));
   }
 
-  TEST_CASE("keep_open: stays within its bound and closes the oldest") {
+  TEST_CASE("keep_open: each kind stays within its bound and lets the oldest go") {
     EntryCache cache(10'000, 32);
-    std::vector<std::shared_ptr<File>> files;
-    for (std::uint64_t i = 0; i < 1000; ++i) {
+    std::vector<std::shared_ptr<File>> open;
+    std::vector<std::shared_ptr<File>> in_memory;
+    for (std::uint64_t i = 0; i < 2'000; ++i) {
       const std::string key = "key" + std::to_string(i);
       cache.put(key, entry_of(i));
-      files.push_back(std::make_shared<NamedFile>(i));
+      auto& files = i % 2 == 0 ? open : in_memory;
+      files.push_back(std::make_shared<NamedFile>(i, i % 2 == 0 ? 1 : -1));
       cache.keep_open(key, files.back());
     }
-    CHECK(std::ranges::count_if(files, [](const auto& file) { return file.use_count() > 1; }) ==
-          32);
-    CHECK(files.back().use_count() == 2);
+    const auto is_kept = [](const auto& file) { return file.use_count() > 1; };
+    CHECK(std::ranges::count_if(open, is_kept) == 32);
+    CHECK(std::ranges::count_if(in_memory, is_kept) == 128);
+    CHECK(is_kept(open.back()));
+    CHECK(is_kept(in_memory.back()));
   }
 }
