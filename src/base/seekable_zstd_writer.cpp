@@ -112,8 +112,10 @@ void SeekableZstdWriter::hold(ByteSpan bytes) {
   if (!block_) {
     block_ = std::make_unique_for_overwrite<std::byte[]>(kHeadSize + kBlockSizeMax);
   }
-  // Not memcpy, which must not be told of nothing at no address.
-  std::ranges::copy(bytes, block_.get() + kHeadSize + held_);
+  if (!bytes.empty()) { // nothing may be at no address
+    // Not std::ranges::copy(), of which g++ 12 makes a loop over single bytes.
+    std::memcpy(block_.get() + kHeadSize + held_, bytes.data(), bytes.size());
+  }
   held_ += bytes.size();
   frame_content_ += bytes.size();
   content_size_ += bytes.size();
