@@ -13,7 +13,7 @@ namespace {
 
 /// Two blocks of a store: more gains nothing, and of what the client does not take the work is
 /// lost.
-constexpr int kCapacity = 256 * 1024;
+constexpr int kCapacity = 512 * 1024;
 
 } // namespace
 

@@ -7,7 +7,7 @@
 
 namespace pkc::http {
 
-/// Holds references to pages of files, no copies of them: up to 256 KiB. A file whose parts lie
+/// Holds references to pages of files, no copies of them: up to 512 KiB. A file whose parts lie
 /// apart goes out with a call of sendfile() for each part, each of which ends with a segment of its
 /// own and wakes the client for it; through this, with one for all. One thread at a time.
 class SplicePipe {
