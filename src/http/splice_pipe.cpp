@@ -11,7 +11,7 @@ namespace pkc::http {
 
 namespace {
 
-/// Two blocks of a store: more gains nothing, and of what the client does not take the work is
+/// Four blocks of a store: more gains nothing, and of what the client does not take the work is
 /// lost.
 constexpr int kCapacity = 512 * 1024;
 

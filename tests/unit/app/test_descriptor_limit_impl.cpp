@@ -22,12 +22,12 @@ TEST_CASE(
     "connections_that_fit: leaves room for what workers open, and is what is wanted at most") {
   for (const Row& row : {Row{1'048'576, 256, 10'000, 10'000},
                          Row{20'000, 256, 10'000, 10'000},
-                         Row{4096, 256, 10'000, 3040},
-                         Row{1024, 256, 10'000, 233},
+                         Row{4096, 256, 10'000, 2528},
+                         Row{1024, 256, 10'000, 158},
                          Row{1024, 256, 100, 100},
-                         Row{1024, 8, 10'000, 712},
-                         Row{256, 256, 10'000, 52},
-                         Row{64, 256, 10'000, 7},
+                         Row{1024, 8, 10'000, 696},
+                         Row{256, 256, 10'000, 35},
+                         Row{64, 256, 10'000, 5},
                          Row{33, 256, 10'000, 1},
                          Row{0, 256, 10'000, 1}}) {
     CAPTURE(row.descriptors);
