@@ -418,7 +418,7 @@ Result<More> ResponseWriter::fill_pipe(PieceSource& source) {
     return fail_short_file();
   }
   bool full = added < first.length;
-  ByteCount left = *sending_.left;
+  ByteCount left = sending_.left.value_or(0);
   for (ByteCount offset = sending_.next_offset; left > 0 && !full;) {
     auto next = source.piece(offset, left);
     if (!next || next->length == 0 || next->file->descriptor() < 0) {

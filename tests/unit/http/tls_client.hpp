@@ -23,11 +23,13 @@ using SavedSession = std::shared_ptr<ssl_session_st>;
 
 /// What a client offers and believes. The zeros are OpenSSL's own choice.
 struct TlsClientOptions {
+  // NOLINTBEGIN(readability-redundant-member-init): g++ warns where one is left out otherwise
   std::string authority{};              ///< PEM; empty: any server is believed
   int version = 0;                      ///< TLS1_3_VERSION and the like: this one and no other
   std::vector<std::string> protocols{}; ///< for ALPN
   pkc::test::Identity identity{};       ///< empty: no client certificate
   SavedSession session{};
+  // NOLINTEND(readability-redundant-member-init)
   std::size_t receive_buffer = 0; ///< of the socket
 };
 
