@@ -11,8 +11,8 @@ namespace {
 
 /// The listener, the log, the storage directory and the like.
 constexpr std::uint64_t kForTheServer = 32;
-/// A commit holds the temporary blob, the directory it goes to, and one file besides; a worker keeps
-/// both ends of a pipe for bodies in pieces.
+/// A commit holds the temporary blob, the directory it goes to, and one file besides; a worker
+/// keeps both ends of a pipe for bodies in pieces.
 constexpr std::uint64_t kFilesOfRequest = 5;
 /// Beyond their limit, this part of the clients (http::Server) may wait for their 503 to be read.
 constexpr std::uint64_t kTurnedAwayShare = 4;
