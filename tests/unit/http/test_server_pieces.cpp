@@ -17,6 +17,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace pkc::http::test {
@@ -92,6 +93,27 @@ ScatteredSource::ScatteredSource(const Files& files, unsigned seed, std::size_t 
     text_.append(whole, offset, length);
   }
 }
+
+/// So much of one file, and then another.
+class PairSource final : public PieceSource {
+ public:
+  PairSource(std::shared_ptr<File> first, std::shared_ptr<File> second, ByteCount first_length)
+      : first_(std::move(first)), second_(std::move(second)), first_length_(first_length) {}
+
+  Result<FilePiece> piece(ByteCount offset, ByteCount length_max) override {
+    const bool in_first = offset < first_length_;
+    return FilePiece{
+        .file = in_first ? first_ : second_,
+        .offset = in_first ? offset : offset - first_length_,
+        .length = in_first ? std::min(first_length_ - offset, length_max) : length_max};
+  }
+  void when_ready(ByteCount /*offset*/, Wake wake) override { wake(); }
+
+ private:
+  const std::shared_ptr<File> first_;
+  const std::shared_ptr<File> second_;
+  const ByteCount first_length_;
+};
 
 /// While it lives, this process can open nothing. Those of the terminal are open already, and
 /// poll() takes no more entries than the limit says.
@@ -202,6 +224,29 @@ TEST_SUITE("http::Server bodies in pieces") {
     REQUIRE(record);
     CHECK(record->bytes_sent == 1'000'000);
     CHECK(eventually([&] { return body.holders() == 0; }));
+  }
+
+  TEST_CASE("truncated file: what follows it does not take its place") {
+    const Growing truncated(60'000);
+    const Growing whole(60'000);
+    const auto source = std::make_shared<PairSource>(truncated.file(), whole.file(), 100'000);
+    Records records;
+    const Loopback server(single(Method::get,
+                                 "/",
+                                 [&](Request&) {
+                                   Response response;
+                                   response.body = PiecesBody{source, 0, 150'000};
+                                   return response;
+                                 }),
+                          {},
+                          records.log());
+    Client client = server.client();
+    REQUIRE(client.send(kGet));
+
+    CHECK(client.read_to_end() == Client::End::reset);
+    const auto record = records.only();
+    REQUIRE(record);
+    CHECK(record->bytes_sent == 60'000);
   }
 
   TEST_CASE("truncated file: a piece that is not there is reset") {
